@@ -1,0 +1,75 @@
+# `make` alone lists the targets. Each does its own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core
+RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+
+# `cargo` may have been installed for this user only.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-all lint format types bench wheel clean servers
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(CORE): $(VENV)/.tools $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $@
+
+demo: $(CORE) ## Show it on real data, from nothing, in the terminal
+	$(BIN)/python django_testproject/manage.py demo
+
+serve: $(CORE) ## Browse the demo project
+	$(BIN)/python django_testproject/manage.py migrate --verbosity 0
+	$(BIN)/python django_testproject/manage.py load_cities
+	$(BIN)/python django_testproject/manage.py runserver
+
+servers:
+	@.ci/servers redis-server memcached
+
+test: $(CORE) servers ## Run the tests of Rust and Python
+	PYO3_PYTHON=$(abspath $(BIN))/python cargo test --release --no-default-features
+	$(BIN)/python -m pytest
+
+test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django matrix
+	@.ci/servers redis-server memcached postgresql
+	$(BIN)/python -m pytest tests/slow
+	$(BIN)/python -m pip install --quiet --group matrix
+	$(BIN)/maturin build --release --quiet --out dist
+	$(BIN)/tox run --installpkg dist/$$(ls -t dist | head -1)
+
+lint: $(CORE) ## Check style: ruff, rustfmt, clippy (pedantic)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cargo fmt --check
+	PYO3_PYTHON=$(abspath $(BIN))/python cargo clippy --all-targets --release -- -D warnings
+
+format: $(VENV)/.tools ## Format Python and Rust
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt
+
+types: $(CORE) ## Check types: mypy (strict), pyright, stubtest
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest cache_result._core --mypy-config-file pyproject.toml
+
+bench: $(CORE) servers ## Compare with the peers and write benchmarks/results.md
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks
+
+wheel: $(CORE) ## Build the wheel into dist/
+	$(BIN)/maturin build --release --out dist
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target dist .tox python/cache_result/*.so

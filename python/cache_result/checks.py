@@ -1,0 +1,101 @@
+"""System checks: what only the whole project shows.
+
+===================  =========================================================================
+cache_result.E001    a rule names a model that does not exist
+cache_result.E002    a module that mentions this package could not be imported
+cache_result.E003    a rule was registered after discovery, so other processes may not know it
+cache_result.E004    ``CACHE_RESULT["CACHE"]`` or ``cache=`` names no cache
+cache_result.W001    rules on an in-process cache: other processes do not see invalidations
+cache_result.W002    several Memcached servers: a lost server can bring back old generations
+cache_result.W003    a Redis alias that reads from replicas, which lag behind
+cache_result.W004    a key prefix that leaves no room for keys
+cache_result.W005    ``DatabaseCache`` in a database of the project: transactions block each other
+===================  =========================================================================
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.base import InvalidCacheBackendError
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own names
+
+from cache_result import registry
+from cache_result.conf import get_settings
+from cache_result.invalidation import discovery
+
+_IN_PROCESS = ("LocMemCache", "DummyCache")
+
+
+def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Rules that name no model, came too late, or could not be looked for."""
+    found: list[CheckMessage] = []
+    for wrapper, rule in registry.registered():
+        try:
+            rule.resolved_model
+        except LookupError as error:
+            hint = "Give a model class or 'app_label.Model'."
+            found.append(Error(f"{wrapper.label}: {error}", hint=hint, id="cache_result.E001"))
+    for module, reason in discovery.failed.items():
+        hint = "Mend the module, or keep it out of the project's apps."
+        found.append(Error(f"{module} could not be imported: {reason}", hint=hint, id="cache_result.E002"))
+    for label in registry.late:
+        hint = 'Add its module to CACHE_RESULT["MODULES"].'
+        message = f"The rules of {label} are not known when the process starts"
+        found.append(Error(message, hint=hint, id="cache_result.E003"))
+    return found
+
+
+def check_caches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Caches on which the promises are hard to keep."""
+    default = get_settings().CACHE
+    with_rules = {wrapper._alias or default: wrapper.label for wrapper, _ in registry.registered()}
+    found: list[CheckMessage] = []
+    for alias in {default, *with_rules}:
+        try:
+            backend = caches[alias]
+        except InvalidCacheBackendError:
+            hint = f"Define it in CACHES, or name one of {', '.join(caches.settings)}."
+            found.append(Error(f"There is no cache {alias!r}", hint=hint, id="cache_result.E004"))
+            continue
+        found.extend(_soft_ground(alias, backend, with_rules.get(alias)))
+    return found
+
+
+def _soft_ground(alias: str, backend: Any, with_rules: str | None) -> Iterator[CheckMessage]:
+    config: dict[str, Any] = caches.settings[alias]
+    location = config.get("LOCATION", "")
+    many = len(location) > 1 if isinstance(location, list | tuple) else ";" in str(location)
+    kinds = {base.__name__ for base in type(backend).__mro__}
+    if with_rules and kinds.intersection(_IN_PROCESS) and not settings.DEBUG:
+        yield Warning(
+            f"The cache {alias!r} belongs to one process, and {with_rules} has rules",
+            hint="With more than one worker process, use a cache that they share.",
+            id="cache_result.W001",
+        )
+    if "BaseMemcachedCache" in kinds and many:
+        yield Warning(
+            f"The cache {alias!r} has several Memcached servers",
+            hint="A server that drops out and comes back may bring old generations back with it.",
+            id="cache_result.W002",
+        )
+    if "RedisCache" in kinds and many:
+        yield Warning(
+            f"The cache {alias!r} reads from replicas",
+            hint="A replica that lags behind gives values older than an invalidation.",
+            id="cache_result.W003",
+        )
+    if len(str(config.get("KEY_PREFIX", ""))) > 40:
+        yield Warning(
+            f"The KEY_PREFIX of the cache {alias!r} is longer than 40 characters",
+            hint="Keys have up to 200 characters, and Memcached takes 250 in all.",
+            id="cache_result.W004",
+        )
+    if with_rules and "DatabaseCache" in kinds:
+        yield Warning(
+            f"The cache {alias!r} is a table of the project's database, and {with_rules} has rules",
+            hint="Inside a transaction its writes commit and roll back with the data.",
+            id="cache_result.W005",
+        )

@@ -1,0 +1,90 @@
+"""The setting ``CACHE_RESULT``: one dict, typed and checked, every key optional."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, slots=True)
+class CacheResultSettings:
+    """What ``CACHE_RESULT`` says, with defaults."""
+
+    CACHE: str = "default"
+    """Alias in ``CACHES`` that is used where a function names none."""
+    ENABLED: bool = True
+    """False: every call is a BYPASS."""
+    AUTODISCOVER: bool = True
+    """Import the modules of the project's apps that mention this package, so that rules are known."""
+    MODULES: tuple[str, ...] = ()
+    """More modules with rules, as dotted paths."""
+    FLIGHT_TIMEOUT: float = 30.0
+    """Seconds that a caller waits for another caller's fill before it runs the function itself."""
+    LEASE_TIMEOUT: float = 10.0
+    """Seconds after which a filler in another process counts as dead. Longer than the slowest function."""
+    CLOSE_TIMEOUT: float = 5.0
+    """Seconds that a generation written by an invalidation lives before a fill makes a lasting one."""
+    BREAKER: tuple[int, float] = (3, 5.0)
+    """After so many failures in a row the backend is left alone for so many seconds."""
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+
+
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "CACHE": ("an alias of CACHES", lambda v: isinstance(v, str) and bool(v)),
+    "ENABLED": ("True or False", lambda v: isinstance(v, bool)),
+    "AUTODISCOVER": ("True or False", lambda v: isinstance(v, bool)),
+    "MODULES": (
+        "a list of dotted module paths",
+        lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) for path in v),
+    ),
+    "FLIGHT_TIMEOUT": ("a positive number of seconds", _is_seconds),
+    "LEASE_TIMEOUT": ("a positive number of seconds", _is_seconds),
+    "CLOSE_TIMEOUT": ("a positive number of seconds", _is_seconds),
+    "BREAKER": (
+        "a pair (failures, seconds)",
+        lambda v: (
+            isinstance(v, list | tuple)
+            and len(v) == 2
+            and type(v[0]) is int
+            and v[0] > 0
+            and _is_seconds(v[1])
+        ),
+    ),
+}
+
+
+@cache
+def get_settings() -> CacheResultSettings:
+    """The settings in force.
+
+    :raises ImproperlyConfigured: for an unknown key or an unsuitable value.
+    """
+    given: Any = getattr(settings, "CACHE_RESULT", {})
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured(f"CACHE_RESULT must be a dict, not {given!r}")
+    known = [field.name for field in fields(CacheResultSettings)]
+    for name, value in given.items():
+        if name not in known:
+            raise ImproperlyConfigured(
+                f"CACHE_RESULT[{name!r}] is not a setting; there are {', '.join(known)}"
+            )
+        what, suits = _CHECKS[name]
+        if not suits(value):
+            raise ImproperlyConfigured(f"CACHE_RESULT[{name!r}] = {value!r} must be {what}")
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    return CacheResultSettings(**values)
+
+
+def _reset(*, setting: str, **kwargs: Any) -> None:
+    if setting == "CACHE_RESULT":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="cache_result.conf")

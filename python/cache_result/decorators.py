@@ -1,0 +1,93 @@
+"""``@cache_result``."""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from cache_result.definition import SingleFlight
+from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
+from cache_result.rules import InvalidationRule
+from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Decorator(Protocol):
+    """What ``cache_result(...)`` returns."""
+
+    @overload
+    def __call__(self, func: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCachedWrapper[P, T]: ...
+    @overload
+    def __call__(self, func: Callable[P, T], /) -> SyncCachedWrapper[P, T]: ...
+
+
+@overload
+def cache_result(
+    key_constructor: KeyConstructorLike = DefaultKeyConstructor,
+    ttl: Any = 3600,
+    invalidates_on: Iterable[InvalidationRule] | None = None,
+    cache_if: Callable[..., Any] | None = None,
+    cache_unless: Callable[..., Any] | None = None,
+    *,
+    cache: str | None = None,
+    name: str | None = None,
+    single_flight: SingleFlight = "cluster",
+) -> Decorator: ...
+@overload
+def cache_result(key_constructor: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCachedWrapper[P, T]: ...
+@overload
+def cache_result(key_constructor: Callable[P, T], /) -> SyncCachedWrapper[P, T]: ...
+def cache_result(
+    key_constructor: Any = DefaultKeyConstructor,
+    ttl: Any = 3600,
+    invalidates_on: Iterable[InvalidationRule] | None = None,
+    cache_if: Callable[..., Any] | None = None,
+    cache_unless: Callable[..., Any] | None = None,
+    *,
+    cache: str | None = None,
+    name: str | None = None,
+    single_flight: SingleFlight = "cluster",
+) -> Any:
+    """Caches a function's result in the Django cache. ``@cache_result`` alone works too.
+
+    :param key_constructor: what makes the key: a ``KeyConstructor`` subclass or instance, or a dict
+        of ``InlineKeyConstructor`` arguments. By default every argument.
+    :param ttl: seconds (int, float or ``timedelta``), None for no end, 0 for not storing, or a
+        callable ``(result, *args, **kwargs)`` that returns one of these.
+    :param invalidates_on: ``InvalidationRule`` objects.
+    :param cache_if: predicate of the result; the result is stored if it holds.
+    :param cache_unless: predicate of the result; the result is stored unless it holds.
+    :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
+    :param name: stable name of the function in keys, instead of module and qualified name.
+    :param single_flight: among whom a fill is shared: ``"cluster"`` (all processes that share the
+        backend), ``"process"``, or None.
+    :raises TypeError: for an option or a function of the wrong kind.
+    :raises ValueError: for an unsuitable value.
+    :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
+    """
+
+    def decorate(func: Any) -> Any:
+        if isinstance(func, classmethod | staticmethod):
+            return type(func)(decorate(func.__func__))
+        constructor = DefaultKeyConstructor if bare else key_constructor
+        return CachedWrapper(
+            func,
+            constructor,
+            ttl,
+            invalidates_on,
+            cache_if,
+            cache_unless,
+            cache=cache,
+            name=name,
+            single_flight=single_flight,
+        )
+
+    bare = _is_function(key_constructor)
+    return decorate(key_constructor) if bare else decorate
+
+
+def _is_function(given: Any) -> bool:
+    """Whether the decorator was used without parentheses."""
+    if isinstance(given, classmethod | staticmethod):
+        return True
+    return callable(given) and not isinstance(given, type)

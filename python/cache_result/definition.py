@@ -1,0 +1,159 @@
+"""Checks what a decorator was given and compiles it for the Rust core."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from inspect import Parameter, Signature, isasyncgenfunction, isclass, isgeneratorfunction, signature
+from typing import Any, Literal
+
+from asgiref.sync import iscoroutinefunction
+
+from cache_result import _core
+from cache_result.keys.constructors import KeyConstructor, KeyConstructorLike, make_constructor
+from cache_result.keys.identity import function_id, label_of
+from cache_result.rules import InvalidationRule
+
+SingleFlight = Literal["cluster", "process"] | None
+_SINGLE_FLIGHT = ("cluster", "process", None)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A checked decoration."""
+
+    label: str
+    function_id: str
+    asynchronous: bool
+    key_constructor: KeyConstructor
+    rules: tuple[InvalidationRule, ...]
+    core: tuple[Any, ...]
+    """Arguments of ``_core.Wrapper``."""
+
+
+def define(
+    func: Callable[..., Any],
+    key_constructor: KeyConstructorLike,
+    ttl: Any,
+    invalidates_on: Iterable[InvalidationRule] | None,
+    cache_if: Callable[..., Any] | None,
+    cache_unless: Callable[..., Any] | None,
+    cache: str | None,
+    name: str | None,
+    single_flight: SingleFlight,
+) -> Definition:
+    """Checks everything that can be checked at decoration.
+
+    :raises TypeError: for a function or an option of the wrong kind.
+    :raises ValueError: for an option of the right kind with an unsuitable value.
+    """
+    label = _check_function(func)
+    asynchronous = iscoroutinefunction(func)
+    parameters = signature(func)
+    constructor = make_constructor(key_constructor)
+    rules = _check_rules(invalidates_on, parameters, label)
+    _check_option("cache", cache, label)
+    _check_option("name", name, label)
+    if single_flight not in _SINGLE_FLIGHT:
+        raise ValueError(
+            f"cache_result: single_flight={single_flight!r} on {label}: give 'cluster', 'process' or None"
+        )
+    fields = constructor.compile(parameters, label)
+    lifetime = _check_ttl(ttl, asynchronous, label)
+    predicate = _check_predicate(cache_if, cache_unless, asynchronous, label)
+    identifier = name or constructor.key_identifier or function_id(func)
+    core = (
+        func,
+        label,
+        asynchronous,
+        identifier,
+        constructor.namespace,
+        constructor.get_version(),
+        _parameters(parameters),
+        fields,
+        lifetime,
+        predicate,
+    )
+    return Definition(label, identifier, asynchronous, constructor, rules, core)
+
+
+def _check_function(func: Any) -> str:
+    if not callable(func) or isclass(func):
+        raise TypeError(f"cache_result: {func!r} is no function; decorate a function or a method")
+    label = label_of(func)
+    if isgeneratorfunction(func) or isasyncgenfunction(func):
+        raise TypeError(
+            f"cache_result: {label} is a generator function, whose result can be consumed only once; "
+            "return a list instead"
+        )
+    return label
+
+
+def _check_option(option: str, value: Any, label: str) -> None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise TypeError(f"cache_result: {option}={value!r} on {label}: give text, or leave it out")
+
+
+def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[InvalidationRule, ...]:
+    if given is None:
+        return ()
+    if isinstance(given, InvalidationRule):
+        given = [given]
+    rules = tuple(given)
+    for rule in rules:
+        if not isinstance(rule, InvalidationRule):
+            raise TypeError(f"cache_result: invalidates_on of {label} has {rule!r}; give InvalidationRule objects")
+        rule.check(parameters, label)
+    return rules
+
+
+def _check_ttl(ttl: Any, asynchronous: bool, label: str) -> tuple[Any, bool, bool]:
+    if not callable(ttl):
+        _core.check_ttl(ttl)
+        return (ttl, False, False)
+    if _is_async(ttl) and not asynchronous:
+        raise TypeError(f"cache_result: async ttl detected on {label}, which is not async; give a plain function")
+    return (ttl, True, _wants_call("ttl", ttl, label))
+
+
+def _check_predicate(
+    cache_if: Any, cache_unless: Any, asynchronous: bool, label: str
+) -> tuple[Callable[..., Any], bool, bool] | None:
+    if cache_if is not None and cache_unless is not None:
+        raise ValueError(f"cache_result: {label} has both cache_if= and cache_unless=; give one of them")
+    predicate = cache_if if cache_if is not None else cache_unless
+    if predicate is None:
+        return None
+    option = "cache_if" if cache_if is not None else "cache_unless"
+    if not callable(predicate):
+        raise TypeError(f"cache_result: {option}={predicate!r} on {label}: give a function of the result")
+    if _is_async(predicate) and not asynchronous:
+        raise TypeError(
+            f"cache_result: async predicate detected: {option}= of {label}, which is not async; "
+            "give a plain function"
+        )
+    return (predicate, option == "cache_unless", _wants_call(option, predicate, label))
+
+
+def _is_async(callable_: Any) -> bool:
+    return iscoroutinefunction(callable_) or iscoroutinefunction(getattr(callable_, "__call__", None))  # noqa: B004
+
+
+def _wants_call(option: str, callable_: Callable[..., Any], label: str) -> bool:
+    """Whether a predicate or ttl takes ``(result, *args, **kwargs)`` rather than the result alone."""
+    try:
+        parameters = signature(callable_).parameters.values()
+    except (TypeError, ValueError):
+        return False  # a built-in such as `bool`
+    positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
+    variable = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
+    taken = [p for p in parameters if p.kind in positional]
+    if not taken and not any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
+        raise TypeError(f"cache_result: {option}= of {label} must take the result as its first argument")
+    required = [p for p in taken if p.default is Parameter.empty]
+    return len(required) > 1 or any(p.kind in variable for p in parameters)
+
+
+def _parameters(parameters: Signature) -> list[tuple[str, int, Any, bool]]:
+    return [
+        (p.name, int(p.kind), p.default, p.default is not Parameter.empty)
+        for p in parameters.parameters.values()
+    ]

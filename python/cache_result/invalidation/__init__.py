@@ -1,0 +1,1 @@
+"""The signal lane: from a model's change to new generations."""

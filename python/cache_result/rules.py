@@ -1,0 +1,173 @@
+"""Invalidation rules: which model's changes reach which calls."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from inspect import Parameter, Signature
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.utils.functional import LazyObject, Promise
+
+RuleMember = tuple[str, str, Callable[[Any], Any]]
+"""Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
+
+
+@dataclass(frozen=True)
+class InvalidationRule:
+    """Saving or deleting an instance of ``model`` invalidates the calls that depend on it.
+
+    :param model: model class, or ``"app_label.Model"``.
+    :param rewarm: after the change is committed, run those calls again and store their results.
+    :param field_mapping: argument of the function -> dotted path on the instance, as
+        ``{"user_id": "id"}`` or ``{"country_code": "country.code"}``. May be empty only for functions
+        without parameters.
+    """
+
+    model: type[models.Model] | str
+    rewarm: bool = False
+    field_mapping: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, str):
+            if self.model.count(".") != 1:
+                raise ValueError(
+                    f"InvalidationRule(model={self.model!r}): give a model class or 'app_label.Model'"
+                )
+        elif not (isinstance(self.model, type) and issubclass(self.model, models.Model)):
+            raise TypeError(f"InvalidationRule(model={self.model!r}): give a model class or 'app_label.Model'")
+        if not isinstance(self.rewarm, bool):
+            raise TypeError(f"InvalidationRule(rewarm={self.rewarm!r}): give True or False")
+        mapping = self.field_mapping
+        if not isinstance(mapping, Mapping) or not all(
+            isinstance(name, str) and isinstance(path, str) and path for name, path in mapping.items()
+        ):
+            raise TypeError(
+                f"InvalidationRule(field_mapping={mapping!r}): give a dict of argument names to dotted paths, "
+                'as {"user_id": "id"}'
+            )
+        object.__setattr__(self, "field_mapping", dict(mapping))
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.rewarm, tuple(sorted(self.field_mapping.items()))))
+
+    def check(self, parameters: Signature, label: str) -> None:
+        """Whether this rule fits a function.
+
+        :raises ValueError: when the mapping names no argument of it, or is missing.
+        """
+        known = list(parameters.parameters)
+        for name in self.field_mapping:
+            parameter = parameters.parameters.get(name)
+            if parameter is None or parameter.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}:
+                raise ValueError(
+                    f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is no "
+                    f"argument of {label}; it has {', '.join(known) or 'none'}"
+                )
+        if known and not self.field_mapping:
+            raise ValueError(
+                f"cache_result: a rule for {self.model_label} on {label} must declare either `field_mapping=` or "
+                f'`invalidator=`, as field_mapping={{"{known[0]}": "id"}}'
+            )
+
+    @property
+    def model_label(self) -> str:
+        """``app_label.Model``, for people."""
+        return self.model if isinstance(self.model, str) else self.model._meta.label
+
+    @cached_property
+    def resolved_model(self) -> type[models.Model]:
+        """The model class, once the apps are loaded.
+
+        :raises LookupError: when there is no such model.
+        """
+        return apps.get_model(self.model) if isinstance(self.model, str) else self.model
+
+    @cached_property
+    def members(self) -> list[RuleMember]:
+        """How each mapped argument is read, sorted by name. Needs loaded models."""
+        return [_member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
+
+    def values(self, instance: models.Model) -> dict[str, Any] | None:
+        """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
+        relation), so that the rule cannot name a scope."""
+        found: dict[str, Any] = {}
+        for name, path in self.field_mapping.items():
+            value: Any = instance
+            for part in path.split("."):
+                if value is None:
+                    break
+                try:
+                    value = getattr(value, part)
+                except Exception:
+                    return None
+            if hasattr(value, "resolve_expression"):
+                return None
+            found[name] = value
+        return found
+
+
+def _member(model: type[models.Model], name: str, path: str) -> RuleMember:
+    found = _field_at(model, path)
+    if found is None:
+        return (name, "field", plain)
+    reading = "field"
+    to_python = type(found).to_python
+    if to_python is models.IntegerField.to_python:
+        reading = "integer"
+    elif to_python in {models.CharField.to_python, models.TextField.to_python}:
+        reading = "text"
+    return (name, reading, _reader(found))
+
+
+def _field_at(model: type[models.Model], path: str) -> "models.Field[Any, Any] | None":
+    """The concrete field that a dotted path ends in; None for properties and the like."""
+    owner: Any = model
+    found: Any = None
+    for part in path.split("."):
+        if owner is None:
+            return None
+        try:
+            found = owner._meta.pk if part == "pk" else owner._meta.get_field(part)
+        except FieldDoesNotExist:
+            # `author_id` is the attribute of the field `author`.
+            by_attname = {f.attname: f for f in owner._meta.concrete_fields}
+            found = by_attname.get(part)
+        if found is None:
+            return None
+        owner = found.related_model if found.is_relation else None
+    while found is not None and getattr(found, "remote_field", None) and hasattr(found, "target_field"):
+        found = found.target_field
+    return found if isinstance(found, models.Field) else None
+
+
+def _reader(target: "models.Field[Any, Any]") -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if isinstance(value, models.Model) and isinstance(value, target.model):
+            value = getattr(value, target.attname)
+        value = plain(value)
+        if value is None:
+            return None
+        try:
+            return target.to_python(value)
+        except Exception:
+            return None  # no single value: the rule's other scope
+
+    return read
+
+
+def plain(value: Any) -> Any:
+    """What a lazy object, an enum member or an instance stands for."""
+    if isinstance(value, LazyObject):
+        value = value.__reduce__()[1][0]
+    elif isinstance(value, Promise):
+        function, args, kwargs = value.__reduce__()[1][:3]  # type: ignore[misc, index]
+        value = function(*args, **kwargs)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, models.Model):
+        return value.pk
+    return value

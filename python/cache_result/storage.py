@@ -1,0 +1,398 @@
+"""Any Django cache alias behind one small interface that never raises.
+
+Each operation is a *plan*: a generator that yields Django cache calls as ``(method, *args)`` and
+receives their results. A plan is written once; it is run by plain calls, by the backend's own
+a-methods, or, where a backend has none of its own, in one hop to Django's thread-sensitive thread.
+"""
+
+import binascii
+import pickle
+import zlib
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from functools import wraps
+from threading import Lock
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+
+from asgiref.sync import sync_to_async
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from cache_result import _core
+from cache_result.breaker import Breaker
+from cache_result.conf import get_settings
+from cache_result.reports import logger
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Plan = Generator[tuple[Any, ...], Any, R]
+
+UNREADABLE = (
+    pickle.PickleError,
+    ValueError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    zlib.error,
+    binascii.Error,
+)
+"""What loading a corrupt or foreign value raises; an outage raises other things."""
+
+BARREN_SECONDS = 1
+"""How long a lease says that its holder stored nothing."""
+MAX_PENDING = 10_000
+"""Invalidations that are kept for a backend that cannot be reached."""
+_PROBE = b"\x00\xffcache_result"
+_ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
+
+
+class UndeliveredError(Exception):
+    """The backend said that it did not store everything."""
+
+
+def operation(
+    plan: Callable[Concatenate[Any, P], Plan[R]],
+) -> Callable[Concatenate[Any, P], R]:
+    """Makes a blocking method of a plan. ``Storage.aperform`` runs the same plan in asyncio."""
+
+    @wraps(plan)
+    def perform(self: "Storage", *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, self._perform(plan.__name__, lambda: plan(self, *args, **kwargs), args))
+
+    perform.plan = plan  # type: ignore[attr-defined]
+    return perform
+
+
+def _run(cache: BaseCache, plan: Plan[R]) -> R:
+    """Runs a plan by plain calls."""
+    step: Callable[[], tuple[Any, ...]] = lambda: next(plan)  # noqa: E731 - rebound below
+    while True:
+        try:
+            method, *args = step()
+        except StopIteration as stop:
+            return cast(R, stop.value)
+        try:
+            result = getattr(cache, method)(*args)
+        except Exception as error:
+            step = _thrower(plan, error)
+        else:
+            step = _sender(plan, result)
+
+
+async def _arun(cache: BaseCache, plan: Plan[R]) -> R:
+    """Runs a plan by the backend's own a-methods."""
+    step: Callable[[], tuple[Any, ...]] = lambda: next(plan)  # noqa: E731 - rebound below
+    while True:
+        try:
+            method, *args = step()
+        except StopIteration as stop:
+            return cast(R, stop.value)
+        try:
+            result = await cast(Awaitable[Any], getattr(cache, f"a{method}")(*args))
+        except Exception as error:
+            step = _thrower(plan, error)
+        else:
+            step = _sender(plan, result)
+
+
+def _sender(plan: Plan[Any], result: Any) -> Callable[[], tuple[Any, ...]]:
+    return lambda: plan.send(result)
+
+
+def _thrower(plan: Plan[Any], error: Exception) -> Callable[[], tuple[Any, ...]]:
+    return lambda: plan.throw(error)
+
+
+class Storage:
+    """A cache that other processes share: entries and generations live side by side in it."""
+
+    shared: ClassVar[bool] = True
+    FAILED: ClassVar[dict[str, Any]] = {"read": None, "create": None, "claim": None, "get": None}
+    """What an operation returns when the backend is down; False where nothing is said here."""
+
+    index: _core.Index | None = None
+    """Where the generations of an in-process cache are."""
+    get_entry: Callable[[str], Any] | None = None
+    """The bound ``get`` of an in-process cache, whose instances all share one store."""
+
+    def __init__(self, alias: str) -> None:
+        conf = get_settings()
+        self.alias = alias
+        self._lease_timeout = conf.LEASE_TIMEOUT
+        self._close_timeout = conf.CLOSE_TIMEOUT
+        self._breaker = Breaker(alias, *conf.BREAKER)
+        self._pending: set[bytes] = set()
+        self._lock = Lock()
+        self._takes_bytes: bool | None = None
+
+    @property
+    def cache(self) -> BaseCache:
+        """The alias's backend object of this thread."""
+        return cast(BaseCache, caches[self.alias])
+
+    # Operations. The first line of each is also what the Rust core relies on.
+
+    @operation
+    def read(self, keys: list[str]) -> Plan[list[Any]]:
+        """The values under ``keys``, None where there is none. One round trip."""
+        try:
+            found = yield "get_many", keys
+        except UNREADABLE:
+            found = {}
+            for key in keys:
+                found[key] = yield from self._read_alone(key)
+        return [found.get(key) for key in keys]
+
+    @operation
+    def get(self, key: str) -> Plan[Any]:
+        """The value under one key."""
+        return (yield from self._read_alone(key))
+
+    def _read_alone(self, key: str) -> Plan[Any]:
+        try:
+            return (yield "get", key)
+        except UNREADABLE:
+            yield "delete", key
+            return None
+
+    @operation
+    def create(self, keys: list[str], tokens: list[str], timeout: float | None) -> Plan[list[Any]]:
+        """Adds tokens where there are none, and reads back what is there (file caches lie)."""
+        for key, token in zip(keys, tokens, strict=True):
+            yield "add", key, token, timeout
+        found = yield "get_many", keys
+        return [found.get(key) for key in keys]
+
+    @operation
+    def claim(self, lease: str, own: str, keys: list[str]) -> Plan[list[Any] | bool | None]:
+        """Takes the lease and reads ``keys``; False when another has it, None when nobody can."""
+        won = yield "add", lease, own, self._lease_timeout
+        if not won:
+            return None if won is None else False
+        found = yield "get_many", keys
+        return [found.get(key) for key in keys]
+
+    @operation
+    def release(self, lease: str, mark: str | None) -> Plan[bool]:
+        """Gives the lease back, or leaves ``mark`` in it for those who look for it."""
+        if mark is None:
+            yield "delete", lease
+        else:
+            yield "set", lease, mark, BARREN_SECONDS
+        return True
+
+    @operation
+    def put(self, key: str, token: str, timeout: float | None) -> Plan[bool]:
+        """Sets an entry's own token."""
+        yield "set", key, token, timeout
+        return True
+
+    @operation
+    def store(self, key: str, entry: bytes, timeout: float | None) -> Plan[bool]:
+        """Stores an entry, as ASCII text where the alias's serializer refuses bytes."""
+        if self._takes_bytes is None:
+            self._takes_bytes = yield from self._probe()
+        value = entry if self._takes_bytes is not False else b64encode(entry).decode("ascii")
+        yield "set", key, value, timeout
+        return True
+
+    def _probe(self) -> Plan[bool | None]:
+        key = "cr:probe"
+        try:
+            yield "set", key, _PROBE, 10
+            back = yield "get", key
+        except UNREADABLE:
+            return False
+        return None if back is None else back == _PROBE
+
+    @operation
+    def delete(self, keys: list[str]) -> Plan[bool]:
+        """Deletes keys."""
+        yield "delete_many", keys
+        return True
+
+    @operation
+    def forget(self, key: str, own: bytes) -> Plan[bool]:
+        """Deletes an entry together with its own token, so that no fill under way can bring it back."""
+        yield "delete_many", [key, _core.generation_key(own)]
+        return True
+
+    @operation
+    def invalidate(self, scopes: Sequence[bytes]) -> Plan[bool]:
+        """Starts a new generation of each scope. One write for one scope, one batch for many."""
+        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in scopes}
+        if len(tokens) == 1:
+            ((key, token),) = tokens.items()
+            yield "set", key, token, self._close_timeout
+        elif tokens:
+            failed = yield "set_many", tokens, self._close_timeout
+            if failed:
+                raise UndeliveredError(f"{len(failed)} of {len(tokens)} generations were not written")
+        return True
+
+    # Running them.
+
+    async def aperform(self, name: str, *args: Any) -> Any:
+        """The operation ``name`` through Django's async cache API."""
+        plan = getattr(type(self), name).plan
+        if not self._breaker.allows():
+            return self._refused(name, args)
+        try:
+            if self._pending:
+                await self._adrive(self._deliver())
+            result = await self._adrive(plan(self, *args))
+        except Exception as error:
+            return self._failed(name, args, error)
+        self._breaker.succeeded()
+        return result
+
+    async def _adrive(self, plan: Plan[R]) -> R:
+        cache = self.cache
+        if _is_async(cache):
+            return await _arun(cache, plan)
+        if type(cache) is LocMemCache:  # memory only: nothing in it can block the event loop
+            return _run(cache, plan)
+        # The thread has a backend object of its own.
+        return await sync_to_async(lambda: _run(self.cache, plan), thread_sensitive=True)()
+
+    def _perform(self, name: str, plan: Callable[[], Plan[Any]], args: tuple[Any, ...]) -> Any:
+        if not self._breaker.allows():
+            return self._refused(name, args)
+        try:
+            cache = self.cache
+            if self._pending:
+                _run(cache, self._deliver())
+            result = _run(cache, plan())
+        except Exception as error:
+            return self._failed(name, args, error)
+        self._breaker.succeeded()
+        return result
+
+    def _failed(self, name: str, args: Iterable[Any], error: Exception) -> Any:
+        self._breaker.failed(error)
+        return self._refused(name, args)
+
+    def _refused(self, name: str, args: Iterable[Any]) -> Any:
+        if name == "invalidate":
+            (scopes,) = args
+            self._keep(scopes)
+        elif name == "forget":
+            _, own = args
+            self._keep([own])
+        return self.FAILED.get(name, False)
+
+    # Invalidations that could not be delivered. While there are any, nothing else is done with this
+    # cache by this process: its calls compute, and the first one after the outage delivers them.
+
+    def _keep(self, scopes: Iterable[bytes]) -> None:
+        with self._lock:
+            room = MAX_PENDING - len(self._pending)
+            kept = [scope for scope in scopes if scope not in self._pending]
+            self._pending.update(kept[:room])
+        if len(kept) > room:
+            logger.error(
+                "cache_result: %d invalidations for the cache %r were given up; clear it when it is back",
+                len(kept) - room,
+                self.alias,
+            )
+
+    def _deliver(self) -> Plan[None]:
+        with self._lock:
+            pending = list(self._pending)
+        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in pending}
+        failed = yield "set_many", tokens, self._close_timeout
+        if failed:
+            raise UndeliveredError(f"{len(failed)} of {len(tokens)} generations were not written")
+        with self._lock:
+            self._pending.difference_update(pending)
+
+
+class LocalStorage(Storage):
+    """A cache of this process alone: generations live in a Rust index beside it."""
+
+    shared: ClassVar[bool] = False
+
+    def __init__(self, alias: str, cache: BaseCache) -> None:
+        super().__init__(alias)
+        self.index = _index_of(cache, alias)
+        # All LocMem objects of one LOCATION are views of one store.
+        self.get_entry = cache.get
+
+    @operation
+    def forget(self, key: str, own: bytes) -> Plan[bool]:
+        """Deletes an entry and starts a new generation of its own scope."""
+        cast(_core.Index, self.index).renew([own])
+        yield "delete", key
+        return True
+
+    def invalidate(self, scopes: Sequence[bytes]) -> bool:
+        """Starts a new generation of each scope."""
+        cast(_core.Index, self.index).renew(list(scopes))
+        return True
+
+    async def aperform(self, name: str, *args: Any) -> Any:
+        """The operation ``name`` through Django's async cache API."""
+        if name == "invalidate":
+            return self.invalidate(*args)
+        return await super().aperform(name, *args)
+
+
+_indexes: dict[tuple[Any, ...], _core.Index] = {}
+_storages: dict[str, tuple[Any, Storage]] = {}
+
+
+def _index_of(cache: BaseCache, alias: str) -> _core.Index:
+    """One index per store: aliases that name the same LocMem store share it."""
+    store = id(getattr(cache, "_cache", None)) if isinstance(cache, LocMemCache) else alias
+    identity = (store, cache.key_prefix, cache.version, cache.key_func)
+    if identity not in _indexes:
+        # Each entry has a scope of its own, and others besides.
+        entries = getattr(cache, "_max_entries", 0)
+        _indexes[identity] = _core.Index(max(65_536, 4 * entries))
+    return _indexes[identity]
+
+
+def get_storage(alias: str) -> Storage:
+    """The storage of a cache alias.
+
+    :raises ImproperlyConfigured: when ``CACHES`` has no such alias.
+    """
+    try:
+        cache = cast(BaseCache, caches[alias])
+    except InvalidCacheBackendError as error:
+        raise ImproperlyConfigured(
+            f"cache_result: there is no cache {alias!r} in CACHES; "
+            f'name one of {", ".join(sorted(caches.settings))} with cache= or CACHE_RESULT["CACHE"]'
+        ) from error
+    # The configuration that it was made from, to notice override_settings.
+    stamp = (caches.settings, get_settings())
+    known = _storages.get(alias)
+    if known is None or known[0] != stamp:
+        local = isinstance(cache, LocMemCache | DummyCache)
+        known = (stamp, LocalStorage(alias, cache) if local else Storage(alias))
+        _storages[alias] = known
+    return known[1]
+
+
+def _reconfigured(*, setting: str, **kwargs: Any) -> None:
+    if setting in {"CACHE_RESULT", "CACHES"}:
+        _core.reconfigured()
+
+
+setting_changed.connect(_reconfigured, dispatch_uid="cache_result.storage")
+
+
+def _is_async(cache: BaseCache) -> bool:
+    """Whether the backend has an a-method of its own, on its class or on the object."""
+    return any(
+        name in vars(cache) or getattr(type(cache), name) is not getattr(BaseCache, name)
+        for name in _ASYNC_METHODS
+    )
+

@@ -1,0 +1,380 @@
+"""``CachedWrapper``: what a decorated function becomes."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, cast, overload
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+from django.apps import apps
+
+from cache_result import _core, registry, responses
+from cache_result.conf import get_settings
+from cache_result.definition import SingleFlight, define
+from cache_result.flights import leading
+from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
+from cache_result.reports import logger, verdict_failed
+from cache_result.rules import InvalidationRule, RuleMember
+from cache_result.status import CacheStatus
+from cache_result.storage import Storage, get_storage
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+T = TypeVar("T")
+S = TypeVar("S")
+
+os.register_at_fork(after_in_child=_core.after_fork)
+
+
+class Metadata(TypedDict):
+    """When and how a result was cached; the times in ISO 8601, None where nothing is stored."""
+
+    cached_at: str | None
+    cache_reset_at: str | None
+    cache_status: CacheStatus
+
+
+class CachedWrapper(_core.Wrapper, Generic[P, T]):
+    """A function whose results live in the Django cache. Made by :func:`cache_result`.
+
+    Every method has a twin for asyncio with the prefix ``a``. On the wrapper of an async function the
+    plain names of methods that do I/O raise ``TypeError``.
+    """
+
+    is_cached_function = True
+    __wrapped__: Callable[P, T]
+
+    def __new__(
+        cls,
+        func: Callable[P, T],
+        key_constructor: KeyConstructorLike = DefaultKeyConstructor,
+        ttl: Any = 3600,
+        invalidates_on: Iterable[InvalidationRule] | None = None,
+        cache_if: Callable[..., Any] | None = None,
+        cache_unless: Callable[..., Any] | None = None,
+        *,
+        cache: str | None = None,
+        name: str | None = None,
+        single_flight: SingleFlight = "cluster",
+    ) -> "CachedWrapper[P, T]":
+        definition = define(
+            func, key_constructor, ttl, invalidates_on, cache_if, cache_unless, cache, name, single_flight
+        )
+        if cls is CachedWrapper:
+            cls = AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper
+        if definition.rules:
+            registry.require_installed(definition.label)
+        self = cast("CachedWrapper[P, T]", _core.Wrapper.__new__(cls, *definition.core))
+        update_wrapper(cast(Any, self), func)
+        self.func = func
+        self.key_constructor = definition.key_constructor
+        self.function_id = definition.function_id
+        self.label = definition.label
+        self.rules = definition.rules
+        self._alias = cache
+        self._single_flight = single_flight
+        if self.rules:
+            registry.register(cast(Any, self))
+        return self
+
+    # Attributes set by __new__; there is nothing left for __init__ to do.
+    func: Callable[P, T]
+    key_constructor: Any
+    function_id: str
+    label: str
+    rules: tuple[InvalidationRule, ...]
+    _alias: str | None
+    _single_flight: SingleFlight
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+        @overload
+        def __get__(self, instance: None, owner: Any = None) -> "CachedWrapper[P, T]": ...
+        @overload
+        def __get__(
+            self: "CachedWrapper[Concatenate[S, Q], T]", instance: S, owner: Any = None
+        ) -> "CachedWrapper[Q, T]": ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
+    def __reduce__(self) -> str:
+        return str(cast(Any, self).__qualname__)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label}>"
+
+    def get_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key under which this call's entry lives in the Django cache. No I/O."""
+        return self._parts(args, kwargs)[0]
+
+    def set_response_cache_header(self, response: S, metadata: Metadata | None) -> S:
+        """See :func:`cache_result.set_response_cache_header`."""
+        return responses.set_response_cache_header(response, metadata)
+
+    # The asyncio side, which both kinds of wrapper have.
+
+    async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Asyncio twin of ``get_with_metadata``."""
+        return await self._drive("get", "both", args, kwargs)
+
+    async def aget_cache_only(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Asyncio twin of ``get_cache_only``."""
+        return await self._drive("peek", "value", args, kwargs)
+
+    async def aget_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
+        """Asyncio twin of ``get_cached_metadata``."""
+        return cast("Metadata | None", await self._drive("peek", "metadata", args, kwargs))
+
+    async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Asyncio twin of ``refresh``."""
+        return await self._drive("refresh", "value", args, kwargs)
+
+    async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Asyncio twin of ``bypass_cache``."""
+        return await self._drive("bypass", "value", args, kwargs)
+
+    async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Asyncio twin of ``delete_cache``."""
+        key, own, _ = self._parts(args, kwargs)
+        await self.storage.aperform("forget", key, own)
+
+    async def adelete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
+        """Asyncio twin of ``delete_by_prefix``."""
+        await self.storage.aperform("invalidate", [self._prefix_scope(args, kwargs)])
+
+    async def ainvalidate_all(self) -> None:
+        """Asyncio twin of ``invalidate_all``."""
+        await self.storage.aperform("invalidate", [self._function_scope()])
+
+    @property
+    def storage(self) -> Storage:
+        """The cache that calls use now."""
+        return cast(Storage, self._storage())
+
+    async def _drive(self, mode: str, want: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Takes a call through its steps; see ``_core.Steps``."""
+        steps = self._steps(mode, want, args, kwargs)
+        storage = self.storage
+        try:
+            step = steps.start()
+            while True:
+                match step:
+                    case ("over", result):
+                        return result
+                    case ("io", method, arguments):
+                        step = steps.reply(await storage.aperform(method, *arguments))
+                    case ("run", store):
+                        step = await self._run_function(steps, store, args, kwargs)
+                    case ("wait", seconds):
+                        await _until_ended(steps, seconds)
+                        step = steps.waited()
+                    case ("pause", seconds):
+                        await asyncio.sleep(seconds)
+                        step = steps.paused()
+        finally:
+            steps.close()
+
+    async def _run_function(
+        self, steps: _core.Steps, store: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        key = steps.key()
+        inside = leading.set(leading.get() | {key}) if key is not None else None
+        try:
+            value = await self._invoke(args, kwargs)
+        except BaseException as error:
+            return steps.raised(error)
+        finally:
+            if inside is not None:
+                leading.reset(inside)
+        if not store:
+            return steps.returned(value)
+        try:
+            accepted = await _awaited(steps.ask_predicate(value))
+            ttl = await _awaited(steps.ask_ttl(value))
+            return steps.returned(value, accepted, ttl)
+        except Exception as error:
+            try:
+                verdict_failed(self.label, error)
+            except Exception as raised:
+                return steps.raised(raised)
+            return steps.returned(value, refused=True)
+        except BaseException as error:
+            return steps.raised(error)
+
+    async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise TypeError("use SyncCachedWrapper or AsyncCachedWrapper")
+
+    # What the Rust core calls.
+
+    def _bind(self) -> tuple[Any, ...]:
+        """Everything that depends on settings: looked up again after each reconfiguration."""
+        conf = get_settings()
+        storage = get_storage(self._alias or conf.CACHE)
+        enabled, rule_sets = conf.ENABLED, list[list[RuleMember]]()
+        if self.rules:
+            if apps.models_ready:
+                registry.require_installed(self.label)
+                rule_sets = self._rule_sets()
+            else:
+                enabled = False  # without its rules a call cannot know its scopes
+        return (
+            enabled,
+            storage,
+            storage.get_entry,
+            storage.index,
+            self._single_flight or "",
+            conf.FLIGHT_TIMEOUT,
+            conf.LEASE_TIMEOUT,
+            rule_sets,
+        )
+
+    def _rule_sets(self) -> list[list[RuleMember]]:
+        """The sets of arguments that rules map, each once."""
+        sets: dict[Any, list[RuleMember]] = {}
+        for rule in self.rules:
+            members = rule.members
+            if members:
+                shape = tuple((name, reading if reading != "field" else read) for name, reading, read in members)
+                sets.setdefault(shape, members)
+        return list(sets.values())
+
+    def _unpicklable(self, error: Exception) -> None:
+        logger.error("cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error)
+
+    def _unreadable(self, error: Exception) -> None:
+        logger.warning("cache_result: an entry of %s does not load; it is made anew: %s", self.label, error)
+
+
+class SyncCachedWrapper(CachedWrapper[P, T]):
+    """The wrapper of a plain function."""
+
+    def get_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
+        """The result and how it was cached."""
+        return cast("tuple[T, Metadata]", self._run("get", "both", args, kwargs))
+
+    def get_cache_only(self, *args: P.args, **kwargs: P.kwargs) -> "T | _core.CacheMissing":
+        """The cached result, or ``CACHE_MISSING``. Never runs the function."""
+        return cast("T | _core.CacheMissing", self._run("peek", "value", args, kwargs))
+
+    def get_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
+        """How the result is cached, or None. Never runs the function."""
+        return cast("Metadata | None", self._run("peek", "metadata", args, kwargs))
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the function and stores its result over the old one, which is served meanwhile."""
+        return cast(T, self._run("refresh", "value", args, kwargs))
+
+    def bypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the function; neither reads nor writes the cache."""
+        return cast(T, self._run("bypass", "value", args, kwargs))
+
+    def delete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Deletes this call's entry."""
+        key, own, _ = self._parts(args, kwargs)
+        self.storage.forget(key, own)
+
+    def delete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
+        """Invalidates every entry of a partition, at the cost of one write.
+
+        Arguments bind partially; only the partition fields (or the arguments that a rule maps) need
+        values. Without partition fields every entry of the function is invalidated. Entries' bytes
+        stay in the backend until they expire, are overwritten or evicted.
+
+        :raises ValueError: when the arguments name no group of entries; it lists what does.
+        """
+        self.storage.invalidate([self._prefix_scope(args, kwargs)])
+
+    def invalidate_all(self) -> None:
+        """Invalidates every entry that this function ever stored, at the cost of one write."""
+        self.storage.invalidate([self._function_scope()])
+
+    async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await sync_to_async(cast(Any, self.func), thread_sensitive=True)(*args, **kwargs)
+
+
+class AsyncCachedWrapper(CachedWrapper[P, Coroutine[Any, Any, T]]):
+    """The wrapper of an async function."""
+
+    def __new__(cls, func: Callable[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Any:
+        self = cast(Any, super().__new__(cls, func, *args, **kwargs))
+        # What inspect.iscoroutinefunction of Python 3.11 looks at.
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            if hasattr(func, name):
+                setattr(self, name, getattr(func, name))
+        return markcoroutinefunction(self)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return self._drive("get", "value", args, kwargs)
+
+    async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
+        """The result and how it was cached."""
+        return cast("tuple[T, Metadata]", await self._drive("get", "both", args, kwargs))
+
+    async def aget_cache_only(self, *args: P.args, **kwargs: P.kwargs) -> "T | _core.CacheMissing":
+        """The cached result, or ``CACHE_MISSING``. Never runs the function."""
+        return cast("T | _core.CacheMissing", await self._drive("peek", "value", args, kwargs))
+
+    async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the function and stores its result over the old one, which is served meanwhile."""
+        return cast(T, await self._drive("refresh", "value", args, kwargs))
+
+    async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the function; neither reads nor writes the cache."""
+        return cast(T, await self._drive("bypass", "value", args, kwargs))
+
+    async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await cast(Any, self.func)(*args, **kwargs)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _BLOCKING:
+                return _refuse_blocking(self.__wrapped__.__name__, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+_BLOCKING = frozenset(
+    {
+        "get_with_metadata",
+        "get_cache_only",
+        "get_cached_metadata",
+        "refresh",
+        "bypass_cache",
+        "delete_cache",
+        "delete_by_prefix",
+        "invalidate_all",
+    }
+)
+
+
+def _refuse_blocking(function: str, name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{function!r} is async, use a{name} instead of the sync method.")
+
+    return refuse
+
+
+async def _awaited(said: Any) -> Any:
+    return await said if asyncio.iscoroutine(said) or hasattr(said, "__await__") else said
+
+
+async def _until_ended(steps: _core.Steps, seconds: float) -> None:
+    """Waits until the flight has ended or the time is over."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    steps.on_end(lambda: loop.call_soon_threadsafe(wake))
+    try:
+        async with asyncio.timeout(seconds):
+            await ended
+    except TimeoutError:
+        pass

@@ -1,0 +1,26 @@
+//! Wall-clock time in milliseconds, with an offset that tests move.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+static OFFSET_MS: AtomicI64 = AtomicI64::new(0);
+
+/// Milliseconds since the Unix epoch.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+    millis.saturating_add(OFFSET_MS.load(Ordering::Relaxed))
+}
+
+/// Moves the clock by `millis` (tests only; entry expiry and timestamps follow it).
+pub fn advance(millis: i64) {
+    OFFSET_MS.fetch_add(millis, Ordering::Relaxed);
+}
+
+/// Puts the clock back to real time.
+pub fn reset() {
+    OFFSET_MS.store(0, Ordering::Relaxed);
+}

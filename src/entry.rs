@@ -1,0 +1,112 @@
+//! A stored entry: header (checksum, plan, times, generations) and payload.
+//!
+//! ```text
+//! magic 4 | crc32 4 | plan 8 | cached_at 8 | expires_at 8 | fill time 4 | tokens 2 | token 16 ... | payload
+//! ```
+//! Numbers are little endian; times are milliseconds since the epoch, and `expires_at` 0 means
+//! never. The checksum covers everything behind it.
+
+use crate::index::Token;
+
+const MAGIC: &[u8; 4] = b"crE1";
+const FIXED: usize = 38;
+
+/// What is known of an entry beside its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Fingerprint of the key plan that wrote it; another plan's entry is a miss.
+    pub plan: u64,
+    /// When the fill finished.
+    pub cached_at: i64,
+    /// When it stops being valid; `None` is never.
+    pub expires_at: Option<i64>,
+    /// How long the function ran, in milliseconds.
+    pub fill_ms: u32,
+    /// The generations that were current before the function ran, the entry's own last.
+    pub tokens: Vec<Token>,
+}
+
+/// Writes header and payload as one block of bytes.
+#[must_use]
+pub fn seal(header: &Header, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FIXED + header.tokens.len() * 16 + payload.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&header.plan.to_le_bytes());
+    out.extend_from_slice(&header.cached_at.to_le_bytes());
+    out.extend_from_slice(&header.expires_at.unwrap_or(0).to_le_bytes());
+    out.extend_from_slice(&header.fill_ms.to_le_bytes());
+    let count = u16::try_from(header.tokens.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&count.to_le_bytes());
+    for token in &header.tokens {
+        out.extend_from_slice(&token.0);
+    }
+    out.extend_from_slice(payload);
+    let crc = crc32fast::hash(&out[8..]);
+    out[4..8].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+/// Reads what [`seal`] wrote: the header and where the payload starts. `None` for anything else.
+#[must_use]
+pub fn open(bytes: &[u8]) -> Option<(Header, usize)> {
+    if bytes.len() < FIXED || &bytes[..4] != MAGIC {
+        return None;
+    }
+    if crc32fast::hash(&bytes[8..]).to_le_bytes() != bytes[4..8] {
+        return None;
+    }
+    let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let count = usize::from(u16::from_le_bytes(bytes[36..38].try_into().ok()?));
+    let payload = FIXED + count * 16;
+    let tokens = bytes.get(FIXED..payload)?.chunks_exact(16);
+    let header = Header {
+        plan: u64_at(8)?,
+        cached_at: u64_at(16)?.cast_signed(),
+        expires_at: Some(u64_at(24)?.cast_signed()).filter(|&at| at != 0),
+        fill_ms: u32::from_le_bytes(bytes[32..36].try_into().ok()?),
+        tokens: tokens.map(|t| Token(t.try_into().unwrap_or_default())).collect(),
+    };
+    Some((header, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Header, open, seal};
+    use crate::index::Token;
+
+    fn header() -> Header {
+        Header {
+            plan: 7,
+            cached_at: 1_700_000_000_000,
+            expires_at: None,
+            fill_ms: 12,
+            tokens: vec![Token::fresh(), Token::fresh()],
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        let bytes = seal(&header(), b"payload");
+        let (read, payload) = open(&bytes).unwrap();
+        assert_eq!(&bytes[payload..], b"payload");
+        assert_eq!(read.plan, 7);
+        assert_eq!(read.expires_at, None);
+        assert_eq!(read.tokens.len(), 2);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let bytes = seal(&header(), b"payload");
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                assert!(open(&bad).is_none(), "byte {at}, bit {bit}");
+            }
+        }
+        for length in 0..bytes.len() {
+            assert!(open(&bytes[..length]).is_none(), "cut at {length}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The prefix index: which generation each scope is in.
+
+mod process;
+mod token;
+
+pub use process::ProcessIndex;
+pub use token::{ScopeId, Token};

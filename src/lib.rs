@@ -1,0 +1,12 @@
+//! The Rust core of `cache_result`. Only `py` knows Python; the rest is plain Rust.
+
+pub mod call;
+pub mod clock;
+pub mod entry;
+pub mod flight;
+pub mod index;
+pub mod key;
+pub mod port;
+mod py;
+
+pub use py::_core;

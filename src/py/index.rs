@@ -1,0 +1,38 @@
+//! `_core.Index`: the generations of one in-process cache.
+
+use super::process::scope_id;
+use crate::index::ProcessIndex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// Generations of an in-process cache, bounded to about `capacity` scopes.
+#[pyclass(module = "cache_result._core", frozen)]
+pub struct Index {
+    /// Shared with the calls that are under way.
+    pub index: Arc<ProcessIndex>,
+}
+
+#[pymethods]
+impl Index {
+    #[new]
+    fn new(capacity: usize) -> PyResult<Self> {
+        if capacity == 0 {
+            return Err(PyValueError::new_err("an index has room for at least one scope"));
+        }
+        Ok(Self { index: Arc::new(ProcessIndex::new(capacity)) })
+    }
+
+    /// Starts a new generation of each of these scopes (16-byte ids).
+    fn renew(&self, scopes: Vec<Vec<u8>>) -> PyResult<()> {
+        for scope in scopes {
+            self.index.renew(&scope_id(&scope)?);
+        }
+        Ok(())
+    }
+
+    /// Starts a new generation of every scope.
+    fn clear(&self) {
+        self.index.clear();
+    }
+}

@@ -1,0 +1,137 @@
+//! What calls hand to Python: values copied out, metadata, the missing sentinel.
+
+use super::names;
+use crate::call::{Status, Times};
+use data_encoding::BASE64;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use std::sync::Arc;
+
+/// Type of [`cache_missing`].
+#[pyclass(module = "cache_result._core", frozen)]
+pub struct CacheMissing;
+
+#[pymethods]
+impl CacheMissing {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Py<Self>> {
+        cache_missing(py)
+    }
+
+    #[allow(clippy::unused_self)] // Python's protocol
+    fn __repr__(&self) -> &'static str {
+        "CACHE_MISSING"
+    }
+
+    #[allow(clippy::unused_self)] // Python's protocol
+    fn __reduce__(&self) -> &'static str {
+        "CACHE_MISSING"
+    }
+}
+
+/// The one `CACHE_MISSING` of this process: nothing is cached. Compare with `is`.
+pub fn cache_missing(py: Python<'_>) -> PyResult<Py<CacheMissing>> {
+    static CELL: PyOnceLock<Py<CacheMissing>> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || Py::new(py, CacheMissing)).map(|missing| missing.clone_ref(py))
+}
+
+/// Bytes of an entry or a payload, wherever they are.
+pub enum Blob {
+    /// In a Python object.
+    Python(PyBackedBytes),
+    /// Decoded here.
+    Owned(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Blob {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Python(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl Blob {
+    /// An entry as the cache returned it: bytes, or ASCII where the serializer refuses bytes.
+    pub fn read(stored: &Bound<'_, PyAny>) -> Option<Self> {
+        if let Ok(bytes) = stored.cast::<PyBytes>() {
+            return Some(Self::Python(bytes.clone().into()));
+        }
+        let text = stored.cast::<PyString>().ok()?;
+        BASE64.decode(text.to_str().ok()?.as_bytes()).ok().map(Self::Owned)
+    }
+}
+
+/// A value that was computed, and the copy that waiters make theirs from.
+pub struct Product {
+    /// The value itself (or the exception).
+    pub value: Py<PyAny>,
+    /// Its pickle, where it could be pickled.
+    pub payload: Option<PyBackedBytes>,
+}
+
+impl Product {
+    /// For the caller who computed it.
+    pub fn original(&self, py: Python<'_>) -> Py<PyAny> {
+        self.value.clone_ref(py)
+    }
+
+    /// For one who waited: nobody shares a value that can be changed, if it can be copied.
+    pub fn copy(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.payload {
+            Some(payload) if !is_atomic(self.value.bind(py)) => {
+                Ok(names::pickle_loads(py)?.call1((&**payload,))?.unbind())
+            }
+            _ => Ok(self.value.clone_ref(py)),
+        }
+    }
+}
+
+/// Handed about among waiters.
+pub type Shared = Arc<Product>;
+
+/// Values that cannot change and hold nothing that can.
+fn is_atomic(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+}
+
+/// The member of `CacheStatus`.
+fn status_member(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
+    let name = match status {
+        Status::Hit => "HIT",
+        Status::Miss => "MISS",
+        Status::Bypass => "BYPASS",
+        Status::Refresh => "REFRESH",
+    };
+    names::cache_status(py)?.getattr(name)
+}
+
+/// `{"cached_at", "cache_reset_at", "cache_status"}`; the times in ISO 8601, UTC.
+pub fn metadata<'py>(
+    py: Python<'py>,
+    status: Status,
+    times: Option<Times>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let iso = |millis: Option<i64>| -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(millis) = millis else { return Ok(None) };
+        #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
+        let seconds = millis as f64 / 1000.0;
+        let moment =
+            names::datetime(py)?.call_method1("fromtimestamp", (seconds, names::utc(py)?));
+        // Past the year 9999 there is no text for it, and it is as good as never.
+        moment.and_then(|moment| moment.call_method0("isoformat")).map_or(Ok(None), |t| Ok(Some(t)))
+    };
+    let metadata = PyDict::new(py);
+    metadata.set_item("cached_at", iso(times.map(|t| t.cached_at))?)?;
+    metadata.set_item("cache_reset_at", iso(times.and_then(|t| t.expires_at))?)?;
+    metadata.set_item("cache_status", status_member(py, status)?)?;
+    Ok(metadata)
+}

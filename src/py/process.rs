@@ -1,0 +1,72 @@
+//! State of the whole process that Python sets: configuration epoch, transactions, clock, forks.
+
+use crate::index::{ScopeId, Token};
+use crate::{clock, flight};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+static EPOCH: AtomicU64 = AtomicU64::new(1);
+static OPEN_TRANSACTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// Which configuration is in force: wrappers look theirs up again when it has changed.
+pub fn epoch() -> u64 {
+    EPOCH.load(Ordering::Acquire)
+}
+
+/// Whether any transaction of this process has written or has changed a scope.
+pub fn any_open_transaction() -> bool {
+    OPEN_TRANSACTIONS.load(Ordering::Acquire) != 0
+}
+
+/// Settings, caches or rules have changed: every wrapper looks them up at its next call.
+#[pyfunction]
+pub fn reconfigured() {
+    EPOCH.fetch_add(1, Ordering::AcqRel);
+}
+
+/// How many transactions are open that calls have to ask about.
+#[pyfunction]
+pub fn set_open_transactions(count: usize) {
+    OPEN_TRANSACTIONS.store(count, Ordering::Release);
+}
+
+/// To be called in the child after a fork.
+#[pyfunction]
+pub fn after_fork() {
+    flight::forked();
+}
+
+/// Moves the clock of entries by `seconds`. For tests.
+#[pyfunction]
+pub fn clock_advance(seconds: f64) {
+    #[allow(clippy::cast_possible_truncation)] // tests move it by seconds, not ages
+    clock::advance((seconds * 1000.0) as i64);
+}
+
+/// Puts the clock of entries back to real time. For tests.
+#[pyfunction]
+pub fn clock_reset() {
+    clock::reset();
+}
+
+/// A token that was never used before, as text.
+#[pyfunction]
+pub fn fresh_token() -> String {
+    Token::fresh().text()
+}
+
+/// The key under which a shared backend keeps the token of the scope with this 16-byte id.
+///
+/// # Errors
+/// `ValueError` when the id has another length.
+#[pyfunction]
+pub fn generation_key(scope: &[u8]) -> PyResult<String> {
+    scope_id(scope).map(|scope| scope.key())
+}
+
+/// Reads a scope's id.
+pub fn scope_id(scope: &[u8]) -> PyResult<ScopeId> {
+    let id = scope.try_into().map_err(|_| PyValueError::new_err("a scope id has 16 bytes"))?;
+    Ok(ScopeId(id))
+}

@@ -1,0 +1,353 @@
+//! A call under way: turns what the flow asks into calls of the storage, and replies into answers.
+
+use super::names;
+use super::outcome::{Blob, Product, Shared};
+use super::process;
+use super::ttl::Ttl;
+use super::wrapper::{Binding, Prepared, Wrapper};
+use crate::call::{Call, Mode, Outcome, Status, Surroundings, Times};
+use crate::flight::{Crew, Flight};
+use crate::index::{ScopeId, Token};
+use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What waiters of one of our flights are handed.
+pub type Landing = crate::call::Landing<Shared>;
+type Replies = Answer<Blob, Shared>;
+
+/// What the lease says when its holder stored nothing.
+const BARREN: &str = "-";
+
+/// A finished call.
+pub struct Finished {
+    /// The value; `None` when nothing is cached and nothing was run.
+    pub value: Option<Py<PyAny>>,
+    /// How it resolved.
+    pub status: Status,
+    /// When it was stored, if it is.
+    pub times: Option<Times>,
+}
+
+/// What the driver of a session is to do next.
+pub enum Step<'py> {
+    /// Call this method of the storage and reply with what it returns.
+    Io { method: &'static str, args: Bound<'py, PyTuple> },
+    /// Run the function.
+    Run { store: bool, share: bool },
+    /// Wait for another caller's flight.
+    Wait { flight: Arc<Flight<Landing>>, timeout: Duration },
+    /// Wait some seconds.
+    Pause(f64),
+    /// Done.
+    Over(Finished),
+}
+
+/// How to read the next reply.
+enum Expect {
+    Nothing,
+    Entry,
+    Many { lease: bool },
+    Created,
+    Claimed,
+    Success,
+    /// The unreadable entry is gone: begin again.
+    Recovered,
+}
+
+/// One call of one wrapper.
+pub struct Session {
+    wrapper: Py<Wrapper>,
+    binding: Arc<Binding>,
+    prepared: Prepared,
+    mode: Mode,
+    crew: Crew,
+    flow: Flow<Blob, Shared>,
+    expect: Expect,
+    recovered: bool,
+}
+
+impl Session {
+    /// Prepares the session; `first` is a read that was made already.
+    pub fn new(
+        wrapper: &Bound<'_, Wrapper>,
+        binding: Arc<Binding>,
+        prepared: Prepared,
+        mode: Mode,
+        crew: Crew,
+        first: Option<Snapshot<Blob>>,
+    ) -> PyResult<Self> {
+        let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
+        let wrapper = wrapper.clone().unbind();
+        let expect = Expect::Nothing;
+        Ok(Self { wrapper, binding, prepared, mode, crew, flow, expect, recovered: false })
+    }
+
+    /// The context in which the function runs belongs to this key.
+    pub fn key_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.prepared.parts.key.0)
+    }
+
+    /// The first step.
+    pub fn start<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        self.go_on(py, None)
+    }
+
+    /// The step after a storage call that returned `reply`.
+    pub fn reply<'py>(&mut self, reply: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        let py = reply.py();
+        let answer = match std::mem::replace(&mut self.expect, Expect::Nothing) {
+            Expect::Nothing | Expect::Success => Answer::Done(reply.is_truthy()?),
+            Expect::Entry => {
+                let entry = Blob::read(reply);
+                Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
+            }
+            Expect::Many { lease } => Answer::Snapshot(self.snapshot(reply, lease)?),
+            Expect::Created if reply.is_none() => Answer::Tokens(None),
+            Expect::Created => {
+                let tokens = reply.try_iter()?.map(|token| Ok(token_of(&token?)));
+                Answer::Tokens(Some(tokens.collect::<PyResult<_>>()?))
+            }
+            Expect::Claimed if reply.is_none() => Answer::Snapshot(None),
+            Expect::Claimed if reply.is_instance_of::<PyList>() => {
+                Answer::Snapshot(self.snapshot(reply, false)?)
+            }
+            Expect::Claimed => Answer::Taken,
+            Expect::Recovered => {
+                let wrapper = self.wrapper.bind(py).clone();
+                self.flow =
+                    begin(&wrapper, &self.binding, &self.prepared, self.mode, self.crew, None)?;
+                return self.go_on(py, None);
+            }
+        };
+        self.go_on(py, Some(answer))
+    }
+
+    /// The step after the function returned `value`. `ttl` is `None` when it is not to be stored.
+    pub fn returned<'py>(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        ttl: Option<Ttl>,
+        share: bool,
+    ) -> PyResult<Step<'py>> {
+        let py = value.py();
+        let store = !matches!(ttl, None | Some(Ttl::Nothing));
+        let mut payload = None;
+        if store || share {
+            let pickled = names::pickle_dumps(py)?.call1((value, 5));
+            match pickled {
+                Ok(pickled) => payload = Some(pickled.cast_into::<PyBytes>()?),
+                Err(error) if error.is_instance_of::<PyException>(py) => {
+                    if store {
+                        self.wrapper.bind(py).call_method1("_unpicklable", (error.value(py),))?;
+                    }
+                }
+                Err(error) => return self.raised(py, &error),
+            }
+        }
+        let storable = match (&payload, ttl) {
+            (Some(payload), Some(ttl)) if store => Some(Storable {
+                payload: Blob::Python(payload.clone().into()),
+                ttl_ms: match ttl {
+                    Ttl::Millis(millis) => Some(millis),
+                    _ => None,
+                },
+            }),
+            _ => None,
+        };
+        let payload = payload.map(Into::into);
+        let product = Arc::new(Product { value: value.clone().unbind(), payload });
+        self.go_on(py, Some(Answer::Ran(Ran::Returned { value: product, storable })))
+    }
+
+    /// The step after the function raised.
+    pub fn raised<'py>(&mut self, py: Python<'py>, error: &PyErr) -> PyResult<Step<'py>> {
+        let value = error.value(py).clone().into_any().unbind();
+        let shared = Arc::new(Product { value, payload: None });
+        // CancelledError, KeyboardInterrupt and their like concern this caller alone.
+        let ran = if error.is_instance_of::<PyException>(py) {
+            Ran::Raised { error: shared }
+        } else {
+            Ran::Interrupted { error: shared }
+        };
+        self.go_on(py, Some(Answer::Ran(ran)))
+    }
+
+    /// The step after waiting for `flight`.
+    pub fn waited<'py>(
+        &mut self,
+        py: Python<'py>,
+        flight: &Flight<Landing>,
+    ) -> PyResult<Step<'py>> {
+        self.go_on(py, Some(Answer::Ended(flight.ending())))
+    }
+
+    /// The step after a pause.
+    pub fn paused<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        self.go_on(py, Some(Answer::Done(true)))
+    }
+
+    fn go_on<'py>(&mut self, py: Python<'py>, answer: Option<Replies>) -> PyResult<Step<'py>> {
+        match self.flow.resume(answer) {
+            Progress::Over(outcome) => self.over(py, outcome),
+            Progress::Asks(ask) => self.step(py, ask),
+        }
+    }
+
+    fn step<'py>(&mut self, py: Python<'py>, ask: Ask<Shared>) -> PyResult<Step<'py>> {
+        let (method, args, expect) = match ask {
+            Ask::Run { store, share } => return Ok(Step::Run { store, share }),
+            Ask::Wait { flight, timeout } => return Ok(Step::Wait { flight, timeout }),
+            Ask::Pause { seconds } => return Ok(Step::Pause(seconds)),
+            Ask::Read { .. } if self.binding.index.is_some() => {
+                ("get", (self.entry(),).into_pyobject(py)?, Expect::Entry)
+            }
+            Ask::Read { lease } => {
+                let mut keys = self.keys();
+                let expect = Expect::Many { lease: lease.is_some() };
+                keys.extend(lease);
+                ("read", (keys,).into_pyobject(py)?, expect)
+            }
+            Ask::Create { missing } => {
+                let scopes = &self.prepared.parts.scopes;
+                let keys: Vec<String> = missing.iter().map(|&at| scopes[at].key()).collect();
+                let tokens: Vec<String> = keys.iter().map(|_| Token::fresh().text()).collect();
+                let timeout = self.wrapper.get().lifetimes().shared;
+                ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
+            }
+            Ask::Claim { lease, own } => {
+                ("claim", (lease, own.text(), self.keys()).into_pyobject(py)?, Expect::Claimed)
+            }
+            Ask::Arm { own } => {
+                let timeout = self.wrapper.get().lifetimes().own;
+                ("put", (self.own().key(), own.text(), timeout).into_pyobject(py)?, Expect::Success)
+            }
+            Ask::Store { entry, timeout_ms } => {
+                let entry = PyBytes::new(py, &entry);
+                // Whole seconds, rounded up: the header decides to the millisecond.
+                let timeout = timeout_ms.map(|millis| (millis + 999) / 1000);
+                ("store", (self.entry(), entry, timeout).into_pyobject(py)?, Expect::Success)
+            }
+            Ask::Forget => {
+                let own = PyBytes::new(py, &self.own().0);
+                ("forget", (self.entry(), own).into_pyobject(py)?, Expect::Success)
+            }
+            Ask::Release { lease, barren } => {
+                let mark = barren.then_some(BARREN);
+                ("release", (lease, mark).into_pyobject(py)?, Expect::Success)
+            }
+        };
+        self.expect = expect;
+        Ok(Step::Io { method, args })
+    }
+
+    fn over<'py>(
+        &mut self,
+        py: Python<'py>,
+        outcome: Outcome<Blob, Shared>,
+    ) -> PyResult<Step<'py>> {
+        let finished = match outcome {
+            Outcome::Hit { entry, header, payload } => {
+                let loaded = load(py, &entry, payload);
+                let value = match loaded {
+                    Ok(value) => value,
+                    Err(error) if self.recovered || !error.is_instance_of::<PyException>(py) => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        self.wrapper.bind(py).call_method1("_unreadable", (error.value(py),))?;
+                        self.recovered = true;
+                        self.expect = Expect::Recovered;
+                        let args = (vec![self.entry()],).into_pyobject(py)?;
+                        return Ok(Step::Io { method: "delete", args });
+                    }
+                };
+                let times = Times { cached_at: header.cached_at, expires_at: header.expires_at };
+                Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
+            }
+            Outcome::Value { value, times, status, shared } => {
+                let value = if shared { value.copy(py)? } else { value.original(py) };
+                Finished { value: Some(value), status, times }
+            }
+            Outcome::Missing => Finished { value: None, status: Status::Miss, times: None },
+            Outcome::Error { error } => {
+                return Err(PyErr::from_value(error.value.bind(py).clone()));
+            }
+        };
+        Ok(Step::Over(finished))
+    }
+
+    fn snapshot(
+        &self,
+        reply: &Bound<'_, PyAny>,
+        with_lease: bool,
+    ) -> PyResult<Option<Snapshot<Blob>>> {
+        if reply.is_none() {
+            return Ok(None);
+        }
+        let list = reply.cast::<PyList>()?;
+        let entry = Blob::read(&list.get_item(0)?);
+        let count = self.prepared.parts.scopes.len() + 1;
+        let tokens = (1..=count).map(|at| Ok(token_of(&list.get_item(at)?)));
+        let tokens = tokens.collect::<PyResult<Vec<_>>>()?;
+        let lease = if with_lease { lease_of(&list.get_item(count + 1)?) } else { Lease::Free };
+        Ok(Some(Snapshot { entry, tokens, lease }))
+    }
+
+    fn entry(&self) -> &str {
+        &self.prepared.parts.text
+    }
+
+    fn own(&self) -> ScopeId {
+        ScopeId::own(&self.prepared.parts.key)
+    }
+
+    /// The entry's key, then its generations', its own last.
+    fn keys(&self) -> Vec<String> {
+        let scopes = self.prepared.parts.scopes.iter().map(ScopeId::key);
+        std::iter::once(self.entry().to_owned()).chain(scopes).chain([self.own().key()]).collect()
+    }
+}
+
+/// Unpickles a payload.
+pub fn load<'py>(py: Python<'py>, entry: &Blob, payload: usize) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = PyBytes::new(py, &entry.as_ref()[payload..]);
+    names::pickle_loads(py)?.call1((bytes,))
+}
+
+fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
+    Token::parse(value.cast::<PyString>().ok()?.to_str().ok()?.as_bytes())
+}
+
+fn lease_of(value: &Bound<'_, PyAny>) -> Lease {
+    match value.cast::<PyString>() {
+        Err(_) => Lease::Free,
+        Ok(text) if text.to_str().is_ok_and(|text| text == BARREN) => Lease::Barren,
+        Ok(_) => token_of(value).map_or(Lease::Free, Lease::Held),
+    }
+}
+
+fn begin(
+    wrapper: &Bound<'_, Wrapper>,
+    binding: &Binding,
+    prepared: &Prepared,
+    mode: Mode,
+    crew: Crew,
+    first: Option<Snapshot<Blob>>,
+) -> PyResult<Flow<Blob, Shared>> {
+    let py = wrapper.py();
+    let open = process::any_open_transaction();
+    let key = PyBytes::new(py, &prepared.parts.key.0);
+    let leading = names::leading(py)?.call_method0("get")?;
+    let surroundings = Surroundings {
+        bypassed: prepared.touched,
+        dirty: open && names::is_dirty(py)?.call0()?.is_truthy()?,
+        reentrant: leading.contains(key)?,
+    };
+    let target = prepared.target(binding, crew);
+    let flights = Arc::clone(&wrapper.get().flights);
+    Ok(Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, first)))
+}

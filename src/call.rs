@@ -75,7 +75,7 @@ pub enum Landing<V> {
 /// How a call ended.
 pub enum Outcome<E, V> {
     /// A valid entry: its bytes, its header, and where the payload starts.
-    Hit { entry: E, header: Header, payload: usize },
+    Hit { entry: E, times: Times, payload: usize },
     /// A computed value. `shared` means that another caller computed it.
     Value { value: V, times: Option<Times>, status: Status, shared: bool },
     /// The function's exception.
@@ -119,25 +119,15 @@ impl Target {
         }
     }
 
-    /// The entry's header and payload, if it is valid: this plan's, not expired, and every
-    /// generation that it carries still current.
-    pub fn check<E: AsRef<[u8]>>(&self, snapshot: &Snapshot<E>) -> Option<(Header, usize)> {
-        let (header, payload) = entry::open(snapshot.entry.as_ref()?.as_ref())?;
-        if header.plan != self.plan || header.tokens.len() != self.scopes.len() + 1 {
-            return None;
+    /// The times of the snapshot's entry and where its payload starts, if it is valid.
+    fn check<E: AsRef<[u8]>>(&self, snapshot: &Snapshot<E>) -> Option<(Times, usize)> {
+        let entry = snapshot.entry.as_ref()?.as_ref();
+        match &self.index {
+            None => valid(entry, self.plan, self.scopes.len(), |at| {
+                snapshot.tokens.get(at).copied().flatten()
+            }),
+            Some(index) => valid_in(index, entry, self.plan, &self.key, &self.scopes),
         }
-        if header.expires_at.is_some_and(|at| at <= clock::now_ms()) {
-            return None;
-        }
-        let current = |at: usize, token: &Token| match &self.index {
-            None => snapshot.tokens.get(at).copied().flatten().as_ref() == Some(token),
-            Some(index) => {
-                let scope = self.scopes.get(at).copied();
-                index.get(&scope.unwrap_or_else(|| ScopeId::own(&self.key))).as_ref() == Some(token)
-            }
-        };
-        let valid = header.tokens.iter().enumerate().all(|(at, token)| current(at, token));
-        valid.then_some((header, payload))
     }
 
     /// The lease of this key under these generations: who has seen newer ones contends for another.
@@ -153,6 +143,39 @@ impl Target {
     fn is_shared_complete(&self, tokens: &[Option<Token>]) -> bool {
         tokens[..self.scopes.len()].iter().all(Option::is_some)
     }
+}
+
+/// An entry's times and where its payload starts, if it is valid: this plan's, not expired, and
+/// every generation that it carries still `current`. Scopes come in order, the own one last.
+fn valid(
+    entry: &[u8],
+    plan: u64,
+    scopes: usize,
+    current: impl Fn(usize) -> Option<Token>,
+) -> Option<(Times, usize)> {
+    let (header, payload) = entry::open(entry)?;
+    if header.plan != plan || header.tokens.len() != scopes + 1 {
+        return None;
+    }
+    if header.expires_at.is_some_and(|at| at <= clock::now_ms()) {
+        return None;
+    }
+    let all = header.tokens.iter().enumerate().all(|(at, token)| current(at) == Some(*token));
+    let times = Times { cached_at: header.cached_at, expires_at: header.expires_at };
+    all.then_some((times, payload))
+}
+
+/// [`valid`] for an entry of an in-process cache, whose generations are in `index`.
+#[must_use]
+pub fn valid_in(
+    index: &ProcessIndex,
+    entry: &[u8],
+    plan: u64,
+    key: &Digest,
+    scopes: &[ScopeId],
+) -> Option<(Times, usize)> {
+    let current = |at: usize| index.get(scopes.get(at).unwrap_or(&ScopeId::own(key)));
+    valid(entry, plan, scopes.len(), current)
 }
 
 /// What of its surroundings bears on a call.
@@ -181,7 +204,7 @@ pub struct Call<E, V: Clone> {
 enum Claim<E> {
     Leased(Held),
     Unleased,
-    Found { entry: E, header: Header, payload: usize },
+    Found { entry: E, times: Times, payload: usize },
     TimedOut,
 }
 
@@ -220,9 +243,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 Some(snapshot) => Some(snapshot),
                 None => self.read(None).await,
             };
-            if let Some((header, payload)) = snapshot.as_ref().and_then(|s| self.target.check(s)) {
+            if let Some((times, payload)) = snapshot.as_ref().and_then(|s| self.target.check(s)) {
                 let entry = snapshot.and_then(|s| s.entry).expect("a valid entry is there");
-                return Outcome::Hit { entry, header, payload };
+                return Outcome::Hit { entry, times, payload };
             }
             if mode == Mode::Peek {
                 return Outcome::Missing;
@@ -287,9 +310,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             }
             let own = Token::fresh();
             match self.claim(&mut tokens, own, began).await {
-                Claim::Found { entry, header, payload } => {
+                Claim::Found { entry, times, payload } => {
                     // Dropping the ticket sends the waiters to look for themselves.
-                    return Outcome::Hit { entry, header, payload };
+                    return Outcome::Hit { entry, times, payload };
                 }
                 Claim::TimedOut => return self.alone(Status::Miss, fill.ticket).await,
                 Claim::Leased(lease) => fill.lease = Some(lease),
@@ -302,9 +325,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         }
         // Another flight may have landed between this caller's read and its own take-off.
         if let Some(again) = self.read(None).await {
-            if let Some((header, payload)) = self.target.check(&again) {
+            if let Some((times, payload)) = self.target.check(&again) {
                 let entry = again.entry.expect("a valid entry is there");
-                return Outcome::Hit { entry, header, payload };
+                return Outcome::Hit { entry, times, payload };
             }
             tokens = self.target.tokens(&again);
         }
@@ -323,10 +346,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             match self.port.ask(Ask::Claim { lease: lease.clone(), own }).await {
                 Answer::Taken => {}
                 Answer::Snapshot(Some(snapshot)) => {
-                    if let Some((header, payload)) = self.target.check(&snapshot) {
+                    if let Some((times, payload)) = self.target.check(&snapshot) {
                         self.release(held, false).await;
                         let entry = snapshot.entry.expect("a valid entry is there");
-                        return Claim::Found { entry, header, payload };
+                        return Claim::Found { entry, times, payload };
                     }
                     *tokens = snapshot.tokens;
                     return Claim::Leased(held);
@@ -342,9 +365,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 let Some(snapshot) = self.read(Some(lease.clone())).await else {
                     return Claim::Unleased;
                 };
-                if let Some((header, payload)) = self.target.check(&snapshot) {
+                if let Some((times, payload)) = self.target.check(&snapshot) {
                     let entry = snapshot.entry.expect("a valid entry is there");
-                    return Claim::Found { entry, header, payload };
+                    return Claim::Found { entry, times, payload };
                 }
                 let snapshot_lease = snapshot.lease;
                 let own_now = snapshot.tokens.last().copied().flatten();
@@ -521,7 +544,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             cached_at,
             expires_at,
             fill_ms,
-            tokens: fence,
+            tokens: &fence,
         };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };

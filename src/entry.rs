@@ -10,10 +10,11 @@ use crate::index::Token;
 
 const MAGIC: &[u8; 4] = b"crE1";
 const FIXED: usize = 38;
+const TOKEN: usize = size_of::<Token>();
 
-/// What is known of an entry beside its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+/// What is known of an entry beside its value. Reading borrows the generations from the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
     /// Fingerprint of the key plan that wrote it; another plan's entry is a miss.
     pub plan: u64,
     /// When the fill finished.
@@ -23,13 +24,13 @@ pub struct Header {
     /// How long the function ran, in milliseconds.
     pub fill_ms: u32,
     /// The generations that were current before the function ran, the entry's own last.
-    pub tokens: Vec<Token>,
+    pub tokens: &'a [Token],
 }
 
 /// Writes header and payload as one block of bytes.
 #[must_use]
-pub fn seal(header: &Header, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(FIXED + header.tokens.len() * 16 + payload.len());
+pub fn seal(header: &Header<'_>, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FIXED + header.tokens.len() * TOKEN + payload.len());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&header.plan.to_le_bytes());
@@ -38,7 +39,7 @@ pub fn seal(header: &Header, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&header.fill_ms.to_le_bytes());
     let count = u16::try_from(header.tokens.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&count.to_le_bytes());
-    for token in &header.tokens {
+    for token in header.tokens {
         out.extend_from_slice(&token.0);
     }
     out.extend_from_slice(payload);
@@ -49,7 +50,7 @@ pub fn seal(header: &Header, payload: &[u8]) -> Vec<u8> {
 
 /// Reads what [`seal`] wrote: the header and where the payload starts. `None` for anything else.
 #[must_use]
-pub fn open(bytes: &[u8]) -> Option<(Header, usize)> {
+pub fn open(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
     if bytes.len() < FIXED || &bytes[..4] != MAGIC {
         return None;
     }
@@ -58,14 +59,13 @@ pub fn open(bytes: &[u8]) -> Option<(Header, usize)> {
     }
     let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let count = usize::from(u16::from_le_bytes(bytes[36..38].try_into().ok()?));
-    let payload = FIXED + count * 16;
-    let tokens = bytes.get(FIXED..payload)?.chunks_exact(16);
+    let payload = FIXED + count * TOKEN;
     let header = Header {
         plan: u64_at(8)?,
         cached_at: u64_at(16)?.cast_signed(),
         expires_at: Some(u64_at(24)?.cast_signed()).filter(|&at| at != 0),
         fill_ms: u32::from_le_bytes(bytes[32..36].try_into().ok()?),
-        tokens: tokens.map(|t| Token(t.try_into().unwrap_or_default())).collect(),
+        tokens: Token::slice(bytes.get(FIXED..payload)?),
     };
     Some((header, payload))
 }
@@ -75,29 +75,30 @@ mod tests {
     use super::{Header, open, seal};
     use crate::index::Token;
 
-    fn header() -> Header {
-        Header {
+    fn sealed() -> Vec<u8> {
+        let header = Header {
             plan: 7,
             cached_at: 1_700_000_000_000,
             expires_at: None,
             fill_ms: 12,
-            tokens: vec![Token::fresh(), Token::fresh()],
-        }
+            tokens: &[Token([1; 16]), Token([2; 16])],
+        };
+        seal(&header, b"payload")
     }
 
     #[test]
     fn round_trip() {
-        let bytes = seal(&header(), b"payload");
+        let bytes = sealed();
         let (read, payload) = open(&bytes).unwrap();
         assert_eq!(&bytes[payload..], b"payload");
         assert_eq!(read.plan, 7);
         assert_eq!(read.expires_at, None);
-        assert_eq!(read.tokens.len(), 2);
+        assert_eq!(read.tokens, [Token([1; 16]), Token([2; 16])]);
     }
 
     #[test]
     fn any_flipped_bit_is_noticed() {
-        let bytes = seal(&header(), b"payload");
+        let bytes = sealed();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bad = bytes.clone();

@@ -20,7 +20,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import InvalidCacheBackendError
-from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own names
+from django.core.checks import CheckMessage, Error, Warning
 
 from cache_result import registry
 from cache_result.conf import get_settings
@@ -34,7 +34,7 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     found: list[CheckMessage] = []
     for wrapper, rule in registry.registered():
         try:
-            rule.resolved_model
+            _ = rule.resolved_model
         except LookupError as error:
             hint = "Give a model class or 'app_label.Model'."
             found.append(Error(f"{wrapper.label}: {error}", hint=hint, id="cache_result.E001"))

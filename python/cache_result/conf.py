@@ -78,7 +78,7 @@ def get_settings() -> CacheResultSettings:
         what, suits = _CHECKS[name]
         if not suits(value):
             raise ImproperlyConfigured(f"CACHE_RESULT[{name!r}] = {value!r} must be {what}")
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     return CacheResultSettings(**values)
 
 

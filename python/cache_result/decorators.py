@@ -15,14 +15,18 @@ T = TypeVar("T")
 class Decorator(Protocol):
     """What ``cache_result(...)`` returns."""
 
+    # An async function is a plain one too, so the order of the two decides.
     @overload
-    def __call__(self, func: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCachedWrapper[P, T]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, func: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCachedWrapper[P, T]: ...
     @overload
     def __call__(self, func: Callable[P, T], /) -> SyncCachedWrapper[P, T]: ...
 
 
+# A class of key constructors is callable like a function, so here too the order decides.
 @overload
-def cache_result(
+def cache_result(  # type: ignore[overload-overlap]
     key_constructor: KeyConstructorLike = DefaultKeyConstructor,
     ttl: Any = 3600,
     invalidates_on: Iterable[InvalidationRule] | None = None,
@@ -34,7 +38,9 @@ def cache_result(
     single_flight: SingleFlight = "cluster",
 ) -> Decorator: ...
 @overload
-def cache_result(key_constructor: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncCachedWrapper[P, T]: ...
+def cache_result(  # type: ignore[overload-overlap]
+    key_constructor: Callable[P, Coroutine[Any, Any, T]], /
+) -> AsyncCachedWrapper[P, T]: ...
 @overload
 def cache_result(key_constructor: Callable[P, T], /) -> SyncCachedWrapper[P, T]: ...
 def cache_result(

@@ -100,7 +100,9 @@ def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[Invalid
     rules = tuple(given)
     for rule in rules:
         if not isinstance(rule, InvalidationRule):
-            raise TypeError(f"cache_result: invalidates_on of {label} has {rule!r}; give InvalidationRule objects")
+            raise TypeError(
+                f"cache_result: invalidates_on of {label} has {rule!r}; give InvalidationRule objects"
+            )
         rule.check(parameters, label)
     return rules
 
@@ -110,7 +112,9 @@ def _check_ttl(ttl: Any, asynchronous: bool, label: str) -> tuple[Any, bool, boo
         _core.check_ttl(ttl)
         return (ttl, False, False)
     if _is_async(ttl) and not asynchronous:
-        raise TypeError(f"cache_result: async ttl detected on {label}, which is not async; give a plain function")
+        raise TypeError(
+            f"cache_result: async ttl detected on {label}, which is not async; give a plain function"
+        )
     return (ttl, True, _wants_call("ttl", ttl, label))
 
 

@@ -38,7 +38,9 @@ class InvalidationRule:
                     f"InvalidationRule(model={self.model!r}): give a model class or 'app_label.Model'"
                 )
         elif not (isinstance(self.model, type) and issubclass(self.model, models.Model)):
-            raise TypeError(f"InvalidationRule(model={self.model!r}): give a model class or 'app_label.Model'")
+            raise TypeError(
+                f"InvalidationRule(model={self.model!r}): give a model class or 'app_label.Model'"
+            )
         if not isinstance(self.rewarm, bool):
             raise TypeError(f"InvalidationRule(rewarm={self.rewarm!r}): give True or False")
         mapping = self.field_mapping
@@ -46,8 +48,8 @@ class InvalidationRule:
             isinstance(name, str) and isinstance(path, str) and path for name, path in mapping.items()
         ):
             raise TypeError(
-                f"InvalidationRule(field_mapping={mapping!r}): give a dict of argument names to dotted paths, "
-                'as {"user_id": "id"}'
+                f"InvalidationRule(field_mapping={mapping!r}): give a dict of argument names to dotted "
+                'paths, as {"user_id": "id"}'
             )
         object.__setattr__(self, "field_mapping", dict(mapping))
 
@@ -64,13 +66,13 @@ class InvalidationRule:
             parameter = parameters.parameters.get(name)
             if parameter is None or parameter.kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}:
                 raise ValueError(
-                    f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is no "
-                    f"argument of {label}; it has {', '.join(known) or 'none'}"
+                    f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is "
+                    f"no argument of {label}; it has {', '.join(known) or 'none'}"
                 )
         if known and not self.field_mapping:
             raise ValueError(
-                f"cache_result: a rule for {self.model_label} on {label} must declare either `field_mapping=` or "
-                f'`invalidator=`, as field_mapping={{"{known[0]}": "id"}}'
+                f"cache_result: a rule for {self.model_label} on {label}, which has parameters, must declare "
+                f'`field_mapping=`, as field_mapping={{"{known[0]}": "id"}}'
             )
 
     @property
@@ -164,7 +166,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, LazyObject):
         value = value.__reduce__()[1][0]
     elif isinstance(value, Promise):
-        function, args, kwargs = value.__reduce__()[1][:3]  # type: ignore[misc, index]
+        function, args, kwargs = value.__reduce__()[1][:3]  # type: ignore[misc]
         value = function(*args, **kwargs)
     if isinstance(value, Enum):
         return value.value

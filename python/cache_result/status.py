@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class CacheStatus(str, Enum):
+class CacheStatus(str, Enum):  # noqa: UP042 - the API says so, and StrEnum is another class
     """How a call of a cached function resolved."""
 
     HIT = "HIT"

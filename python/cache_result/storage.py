@@ -67,7 +67,7 @@ def operation(
         return cast(R, self._perform(plan.__name__, lambda: plan(self, *args, **kwargs), args))
 
     perform.plan = plan  # type: ignore[attr-defined]
-    return perform
+    return cast(Callable[Concatenate[Any, P], R], perform)
 
 
 def _run(cache: BaseCache, plan: Plan[R]) -> R:
@@ -135,7 +135,7 @@ class Storage:
     @property
     def cache(self) -> BaseCache:
         """The alias's backend object of this thread."""
-        return cast(BaseCache, caches[self.alias])
+        return caches[self.alias]
 
     # Operations. The first line of each is also what the Rust core relies on.
 
@@ -365,7 +365,7 @@ def get_storage(alias: str) -> Storage:
     :raises ImproperlyConfigured: when ``CACHES`` has no such alias.
     """
     try:
-        cache = cast(BaseCache, caches[alias])
+        cache = caches[alias]
     except InvalidCacheBackendError as error:
         raise ImproperlyConfigured(
             f"cache_result: there is no cache {alias!r} in CACHES; "
@@ -395,4 +395,3 @@ def _is_async(cache: BaseCache) -> bool:
         name in vars(cache) or getattr(type(cache), name) is not getattr(BaseCache, name)
         for name in _ASYNC_METHODS
     )
-

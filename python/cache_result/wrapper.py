@@ -4,7 +4,18 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, ParamSpec, TypedDict, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
@@ -62,7 +73,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             func, key_constructor, ttl, invalidates_on, cache_if, cache_unless, cache, name, single_flight
         )
         if cls is CachedWrapper:
-            cls = AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper
+            cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)
         if definition.rules:
             registry.require_installed(definition.label)
         self = cast("CachedWrapper[P, T]", _core.Wrapper.__new__(cls, *definition.core))
@@ -94,6 +105,10 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
 
+        def get_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+            """The key under which this call's entry lives in the Django cache. No I/O."""
+            raise RuntimeError("the Rust core has this method")
+
         @overload
         def __get__(self, instance: None, owner: Any = None) -> "CachedWrapper[P, T]": ...
         @overload
@@ -107,10 +122,6 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label}>"
-
-    def get_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key under which this call's entry lives in the Django cache. No I/O."""
-        return self._parts(args, kwargs)[0]
 
     def set_response_cache_header(self, response: S, metadata: Metadata | None) -> S:
         """See :func:`cache_result.set_response_cache_header`."""
@@ -239,12 +250,16 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         for rule in self.rules:
             members = rule.members
             if members:
-                shape = tuple((name, reading if reading != "field" else read) for name, reading, read in members)
+                shape = tuple(
+                    (name, reading if reading != "field" else read) for name, reading, read in members
+                )
                 sets.setdefault(shape, members)
         return list(sets.values())
 
     def _unpicklable(self, error: Exception) -> None:
-        logger.error("cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error)
+        logger.error(
+            "cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error
+        )
 
     def _unreadable(self, error: Exception) -> None:
         logger.warning("cache_result: an entry of %s does not load; it is made anew: %s", self.label, error)

@@ -35,9 +35,18 @@ impl ScopeId {
 
 /// A generation: 48 bits of time (ms) and 80 random bits. Equality decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Token(pub [u8; 16]);
 
 impl Token {
+    /// Whole tokens, one after the other; bytes that make no whole token are left out.
+    #[must_use]
+    pub fn slice(bytes: &[u8]) -> &[Self] {
+        let (tokens, _) = bytes.as_chunks::<16>();
+        // SAFETY: a token is a transparent wrapper of the sixteen bytes, which need no alignment.
+        unsafe { &*(std::ptr::from_ref(tokens) as *const [Self]) }
+    }
+
     /// A token that was never used before.
     ///
     /// # Panics

@@ -74,6 +74,14 @@ impl Writer {
         Self { bytes: Vec::with_capacity(128) }
     }
 
+    /// A writer whose bytes begin with these canonical ones.
+    #[must_use]
+    pub fn after(prefix: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(prefix.len() + 128);
+        bytes.extend_from_slice(prefix);
+        Self { bytes }
+    }
+
     /// The bytes so far.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

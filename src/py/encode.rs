@@ -59,6 +59,11 @@ impl Encoder {
         Self { writer: Writer::new(), sort_lists: false }
     }
 
+    /// An encoder whose bytes begin with these canonical ones.
+    pub fn after(prefix: &[u8]) -> Self {
+        Self { writer: Writer::after(prefix), sort_lists: false }
+    }
+
     /// Writes `value`, which is `depth` levels inside the argument.
     pub fn value(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
         if depth > MAX_DEPTH {

@@ -44,6 +44,8 @@ pub struct Plan {
     pub identity: Vec<u8>,
     /// Canonical bytes that every scope starts with: the function.
     pub function: Vec<u8>,
+    /// The scope of the whole function.
+    pub function_scope: ScopeId,
     /// The fields in order.
     pub fields: Vec<Field>,
 }
@@ -91,11 +93,9 @@ fn fingerprint_text(bytes: &[u8]) -> String {
 }
 
 impl Plan {
-    /// The scope of the whole function.
-    pub fn function_scope(&self) -> ScopeId {
-        let mut bytes = self.function.clone();
-        bytes.push(b'f');
-        ScopeId::of(&bytes)
+    /// The scope of the whole function with these canonical bytes.
+    pub fn function_scope_of(function: &[u8]) -> ScopeId {
+        ScopeId::of(&[function, b"f"].concat())
     }
 
     fn scope<'a>(&self, members: impl Iterator<Item = (&'a str, &'a [u8])>) -> ScopeId {
@@ -157,8 +157,8 @@ impl Plan {
         values: &Values<'_>,
         rules: &[RuleSet],
     ) -> PyResult<Parts> {
-        let mut encoder = Encoder::new();
-        let mut scopes = vec![self.function_scope()];
+        let mut encoder = Encoder::after(&self.identity);
+        let mut scopes = vec![self.function_scope];
         let mut run: Vec<Member> = Vec::new();
         let mut partition: Option<String> = None;
         let caller = Caller { py, label, function, signature, values };
@@ -181,10 +181,7 @@ impl Plan {
                 }
             }
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.identity).update(encoder.writer.as_bytes());
-        let mut key = Digest([0; crate::key::DIGEST_BYTES]);
-        hasher.finalize_xof().fill(&mut key.0);
+        let key = Digest::of(encoder.writer.as_bytes());
         let text = key_text(&self.head, partition.as_deref(), &key);
         Ok(Parts { key, text, scopes })
     }
@@ -204,7 +201,7 @@ impl Plan {
     ) -> PyResult<ScopeId> {
         let partitions: Vec<&Field> = self.fields.iter().filter(|f| f.partition).collect();
         if partitions.is_empty() && values.iter().all(Option::is_none) {
-            return Ok(self.function_scope());
+            return Ok(self.function_scope);
         }
         let caller = Caller { py, label, function, signature, values };
         let mut run: Vec<Member> = Vec::new();
@@ -228,7 +225,7 @@ impl Plan {
             }
         }
         if partitions.is_empty() {
-            return Ok(self.function_scope());
+            return Ok(self.function_scope);
         }
         Err(PyValueError::new_err(self.nothing_to_wipe(label, signature, &partitions, rules)))
     }

@@ -250,7 +250,7 @@ impl Session {
         outcome: Outcome<Blob, Shared>,
     ) -> PyResult<Step<'py>> {
         let finished = match outcome {
-            Outcome::Hit { entry, header, payload } => {
+            Outcome::Hit { entry, times, payload } => {
                 let loaded = load(py, &entry, payload);
                 let value = match loaded {
                     Ok(value) => value,
@@ -265,7 +265,6 @@ impl Session {
                         return Ok(Step::Io { method: "delete", args });
                     }
                 };
-                let times = Times { cached_at: header.cached_at, expires_at: header.expires_at };
                 Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
             }
             Outcome::Value { value, times, status, shared } => {

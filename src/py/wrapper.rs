@@ -10,7 +10,7 @@ use super::process;
 use super::session::{Finished, Landing, Session, Step, load};
 use super::steps::Steps;
 use super::ttl::{Ttl, read_ttl};
-use crate::call::{Mode, Sharing, Status, Target, Times};
+use crate::call::{Mode, Sharing, Status, Target, valid_in};
 use crate::flight::{Crew, Flight, Flights, next_sequence};
 use crate::index::ProcessIndex;
 use crate::key::Writer;
@@ -184,6 +184,7 @@ impl Wrapper {
             plan: Plan {
                 head: crate::key::readable(&head, head.len().max(2)),
                 identity: identity.into_bytes(),
+                function_scope: Plan::function_scope_of(function_bytes.as_bytes()),
                 function: function_bytes.into_bytes(),
                 fields,
             },
@@ -212,6 +213,18 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         Self::run(slf, args, kwargs, Mode::Get, Want::Value)
+    }
+
+    /// The key under which this call's entry lives in the Django cache. No I/O.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn get_cache_key<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let binding = Self::binding(slf)?;
+        let parts = slf.get().parts(slf.py(), &binding, args, kwargs)?;
+        Ok(PyString::new(slf.py(), &parts.text))
     }
 
     fn __get__<'py>(
@@ -303,7 +316,7 @@ impl Wrapper {
 
     /// The scope of the whole function.
     fn _function_scope<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.plan.function_scope().0)
+        PyBytes::new(py, &self.plan.function_scope.0)
     }
 
     /// The scopes that a rule changes when it fires with these values of its parameters.
@@ -389,17 +402,18 @@ impl Wrapper {
                 }
                 Err(error) => return Err(error),
             };
-            let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
-            let target = prepared.target(&binding, Crew::Thread);
-            if let Some((header, payload)) = target.check(&snapshot) {
-                let loaded = snapshot.entry.as_ref().map(|entry| load(py, entry, payload));
-                if let Some(Ok(value)) = loaded {
-                    let times =
-                        Times { cached_at: header.cached_at, expires_at: header.expires_at };
+            if let (Some(entry), Some(index)) = (&entry, &binding.index) {
+                let Parts { key, scopes, .. } = &prepared.parts;
+                let bytes = entry.as_ref();
+                let found = valid_in(index, bytes, binding.fingerprint, key, scopes);
+                let loaded = found.map(|(times, payload)| (times, load(py, entry, payload)));
+                if let Some((times, Ok(value))) = loaded {
                     let value = Some(value.unbind());
-                    return give(py, Finished { value, status: Status::Hit, times: Some(times) }, want);
+                    let times = Some(times);
+                    return give(py, Finished { value, status: Status::Hit, times }, want);
                 }
             }
+            let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
             first = Some(snapshot);
         }
         let session = Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first)?;

@@ -96,13 +96,11 @@ def _option(owner: str, name: str, value: Any) -> Any:
         return value
     if name in {"max_key_suffix_length", "hash_suffix_on_overflow"}:
         return value  # keys are never longer than 200 characters here; accepted from drf-restflow
-    raise TypeError(
-        f"{owner}.Meta.{name} is not an option; there are namespace, key_identifier and version"
-    )
+    raise TypeError(f"{owner}.Meta.{name} is not an option; there are namespace, key_identifier and version")
 
 
 class InlineKeyConstructor(KeyConstructor):
-    """A key constructor written in place: ``InlineKeyConstructor(fields={"user": ArgsKeyField("user_id")})``."""
+    """A key constructor written in place: ``InlineKeyConstructor({"user": ArgsKeyField("user_id")})``."""
 
     def __init__(
         self,
@@ -158,5 +156,3 @@ def make_constructor(given: KeyConstructorLike) -> KeyConstructor:
         f"Invalid KeyConstructor {given!r}: give a subclass or an instance of KeyConstructor, "
         'or a dict such as {"fields": {"user": ArgsKeyField("user_id")}}'
     )
-
-

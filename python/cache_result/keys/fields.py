@@ -31,9 +31,7 @@ class CacheKeyField:
         self.hash_value = hash_value
         self.sort_lists = sort_lists
 
-    def get_key_payload(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def get_key_payload(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What this field contributes to the key: a dict, or any other value that has a key.
 
         ``args`` and ``kwargs`` are the call's arguments, bound to the signature and with defaults

@@ -1,0 +1,74 @@
+"""What type checkers see through the decorator. Checked by `make types`, not run."""
+
+from datetime import timedelta
+from typing import assert_type
+
+from django.http import HttpRequest, HttpResponse
+
+from cache_result import (
+    CACHE_MISSING,
+    ArgsKeyField,
+    InvalidationRule,
+    KeyConstructor,
+    cache_result,
+    set_response_cache_header,
+)
+
+
+class UserKey(KeyConstructor):
+    user = ArgsKeyField("user_id", partition=True)
+
+
+@cache_result
+def bare(number: int, *, flag: bool = False) -> dict[str, int]:
+    return {"number": number + flag}
+
+
+@cache_result(
+    key_constructor=UserKey,
+    ttl=timedelta(minutes=5),
+    invalidates_on=[InvalidationRule(model="app.Author", field_mapping={"user_id": "id"}, rewarm=True)],
+)
+def with_arguments(user_id: int) -> list[str]:
+    return [str(user_id)]
+
+
+@cache_result(ttl=lambda result: 60 if result else 0)
+async def asynchronous(name: str) -> bytes:
+    return name.encode()
+
+
+class Service:
+    @cache_result(ttl=None)
+    def method(self, number: int) -> str:
+        return str(number)
+
+
+def calls(request: HttpRequest, service: Service) -> HttpResponse:
+    assert_type(bare(1, flag=True), dict[str, int])
+    bare("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bare(1, unknown=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(with_arguments(1), list[str])
+    assert_type(with_arguments.refresh(1), list[str])
+    assert_type(with_arguments.get_cache_key(1), str)
+    assert_type(service.method(1), str)
+    service.method("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with_arguments.delete_by_prefix(user_id=1)
+    with_arguments.delete_cache(1)
+    with_arguments.invalidate_all()
+    cached = bare.get_cache_only(1)
+    if cached is not CACHE_MISSING:
+        print(cached)
+    value, metadata = bare.get_with_metadata(1)
+    assert_type(value, dict[str, int])
+    return set_response_cache_header(HttpResponse(str(value)), metadata)
+
+
+async def awaits() -> None:
+    assert_type(await asynchronous("x"), bytes)
+    assert_type(await asynchronous.arefresh("x"), bytes)
+    value, _ = await asynchronous.aget_with_metadata("x")
+    assert_type(value, bytes)
+    await asynchronous("x", "y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await asynchronous.adelete_cache("x")
+    await bare.ainvalidate_all()

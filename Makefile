@@ -31,7 +31,7 @@ demo: $(CORE) ## Show it on real data, from nothing, in the terminal
 
 serve: $(CORE) ## Browse the demo project
 	$(BIN)/python django_testproject/manage.py migrate --verbosity 0
-	$(BIN)/python django_testproject/manage.py load_cities
+	$(BIN)/python django_testproject/manage.py load_cities --if-empty
 	$(BIN)/python django_testproject/manage.py runserver
 
 servers:

@@ -253,7 +253,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             if self.surroundings.dirty {
                 return self.alone(Status::Bypass, None).await;
             }
-            let Some(snapshot) = snapshot else { return self.alone(Status::Miss, None).await };
+            let Some(snapshot) = snapshot else {
+                return self.alone(Status::Miss, None).await;
+            };
             if self.surroundings.reentrant {
                 return self.alone(Status::Miss, None).await;
             }
@@ -371,7 +373,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 }
                 let snapshot_lease = snapshot.lease;
                 let own_now = snapshot.tokens.last().copied().flatten();
-                if snapshot.tokens[..self.target.scopes.len()] != tokens[..self.target.scopes.len()] {
+                if snapshot.tokens[..self.target.scopes.len()] != tokens[..self.target.scopes.len()]
+                {
                     // The scopes have changed: what the holder of this lease computes is void.
                     *tokens = snapshot.tokens;
                     if !self.complete(tokens).await {
@@ -478,10 +481,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             Answer::Ran(Ran::Interrupted { error }) => (error, false),
             _ => unreachable!("a run answers with what it ran"),
         };
-        if let Some(ticket) = fill.ticket {
-            if all {
-                ticket.land(Landing::Error(error.clone()));
-            }
+        if let Some(ticket) = fill.ticket
+            && all
+        {
+            ticket.land(Landing::Error(error.clone()));
         }
         if let Some(lease) = fill.lease {
             // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one.
@@ -520,7 +523,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 return true;
             }
             let ask = Ask::Create { missing: missing.clone() };
-            let Answer::Tokens(Some(made)) = self.port.ask(ask).await else { return false };
+            let Answer::Tokens(Some(made)) = self.port.ask(ask).await else {
+                return false;
+            };
             for (at, token) in missing.into_iter().zip(made) {
                 tokens[at] = token;
             }
@@ -539,13 +544,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     async fn store(&self, storable: Storable<E>, fence: Vec<Token>, fill_ms: u32) -> Option<Times> {
         let cached_at = clock::now_ms();
         let expires_at = storable.ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
-        let header = Header {
-            plan: self.target.plan,
-            cached_at,
-            expires_at,
-            fill_ms,
-            tokens: &fence,
-        };
+        let header =
+            Header { plan: self.target.plan, cached_at, expires_at, fill_ms, tokens: &fence };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };
         let stored = matches!(self.port.ask(ask).await, Answer::Done(true));

@@ -8,9 +8,7 @@ static OFFSET_MS: AtomicI64 = AtomicI64::new(0);
 /// Milliseconds since the Unix epoch.
 #[must_use]
 pub fn now_ms() -> i64 {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
     millis.saturating_add(OFFSET_MS.load(Ordering::Relaxed))
 }

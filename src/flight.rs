@@ -167,14 +167,14 @@ impl<T: Clone> Flights<T> {
     ) -> Boarding<T> {
         let mut replaced = None;
         let boarding = self.board(|board| {
-            if let Some(flight) = board.get(&key) {
-                if flight.admits(started, seen) {
-                    // A task may need this very thread to finish, so a thread never waits for it.
-                    return match (flight.crew, crew) {
-                        (Crew::Task, Crew::Thread) => Boarding::Alone,
-                        _ => Boarding::Wait(Arc::clone(flight)),
-                    };
-                }
+            if let Some(flight) = board.get(&key)
+                && flight.admits(started, seen)
+            {
+                // A task may need this very thread to finish, so a thread never waits for it.
+                return match (flight.crew, crew) {
+                    (Crew::Task, Crew::Thread) => Boarding::Alone,
+                    _ => Boarding::Wait(Arc::clone(flight)),
+                };
             }
             let flight = Arc::new(Flight::new(crew));
             replaced = board.insert(key, Arc::clone(&flight));
@@ -261,7 +261,9 @@ impl<T: Clone> RefreshTurn<T> {
     #[must_use]
     pub fn may_store(&self) -> bool {
         let mut refreshes = self.flights.refreshes.lock();
-        let Some((_, stored)) = refreshes.get_mut(&self.key) else { return true };
+        let Some((_, stored)) = refreshes.get_mut(&self.key) else {
+            return true;
+        };
         let newest = *stored < self.started;
         if newest {
             *stored = self.started;
@@ -311,7 +313,7 @@ mod tests {
                 else {
                     panic!("a leader is there")
                 };
-                std::thread::spawn(move || flight.wait(Duration::from_secs(60)))
+                std::thread::spawn(move || flight.wait(Duration::from_mins(1)))
             })
             .collect();
         ticket.land(42);

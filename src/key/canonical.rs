@@ -190,7 +190,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limit, Tag, Writer, MAX_BYTES};
+    use super::{Limit, MAX_BYTES, Tag, Writer};
 
     fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
         let mut writer = Writer::new();

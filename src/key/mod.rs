@@ -4,6 +4,6 @@ mod canonical;
 mod digest;
 mod text;
 
-pub use canonical::{Limit, Tag, Writer, MAX_BYTES, MAX_DEPTH};
-pub use digest::{Digest, DIGEST_BYTES, base32};
-pub use text::{key_text, readable, MAX_KEY_CHARS};
+pub use canonical::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};
+pub use digest::{DIGEST_BYTES, Digest, base32};
+pub use text::{MAX_KEY_CHARS, key_text, readable};

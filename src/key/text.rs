@@ -13,11 +13,8 @@ const MAX_PARTITION_CHARS: usize = 48;
 /// `text` with what Memcached or a terminal would trip over replaced, at most `max` characters.
 #[must_use]
 pub fn readable(text: &str, max: usize) -> String {
-    let mut clean: String = text
-        .chars()
-        .take(max + 1)
-        .map(|c| if c.is_ascii_graphic() { c } else { '_' })
-        .collect();
+    let mut clean: String =
+        text.chars().take(max + 1).map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
     if clean.len() > max {
         clean.truncate(max - 2);
         clean.push_str("..");
@@ -45,7 +42,7 @@ pub fn key_text(head: &str, partition: Option<&str>, digest: &Digest) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{key_text, MAX_KEY_CHARS};
+    use super::{MAX_KEY_CHARS, key_text};
     use crate::key::Digest;
 
     #[test]

@@ -82,8 +82,8 @@ impl Signature {
         let mut values: Values<'py> = Vec::with_capacity(self.parameters.len());
         values.resize_with(self.parameters.len(), || None);
         let given = args.len();
-        for at in 0..given.min(self.positional) {
-            values[at] = args.get_item(at).ok();
+        for (value, argument) in values.iter_mut().zip(args.iter()).take(self.positional) {
+            *value = Some(argument);
         }
         match self.var_positional {
             Some(at) if given > self.positional || !partial => {
@@ -109,10 +109,10 @@ impl Signature {
                 }
             }
         }
-        if let Some(at) = self.var_keyword {
-            if rest.is_some() || !partial {
-                values[at] = Some(rest.unwrap_or_else(|| PyDict::new(py)).into_any());
-            }
+        if let Some(at) = self.var_keyword
+            && (rest.is_some() || !partial)
+        {
+            values[at] = Some(rest.unwrap_or_else(|| PyDict::new(py)).into_any());
         }
         if !partial {
             for (value, parameter) in values.iter_mut().zip(&self.parameters) {
@@ -165,29 +165,6 @@ impl Signature {
         Ok((PyTuple::new(py, args)?, kwargs))
     }
 
-    /// The `TypeError` that Python gives for a call that does not fit.
-    pub fn explain(
-        &self,
-        function: &Bound<'_, PyAny>,
-        label: &str,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-        partial: bool,
-    ) -> PyErr {
-        let py = args.py();
-        let method = if partial { "bind_partial" } else { "bind" };
-        let tried = names::signature(py)
-            .and_then(|signature| signature.call1((function,)))
-            .and_then(|signature| signature.call_method(method, args, kwargs));
-        match tried {
-            Err(error) if error.is_instance_of::<PyTypeError>(py) => {
-                PyTypeError::new_err(format!("{label}() {}", error.value(py)))
-            }
-            Err(error) => error,
-            Ok(_) => PyTypeError::new_err(format!("{label}(): the arguments do not fit")),
-        }
-    }
-
     /// For Python's garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         for parameter in &self.parameters {
@@ -196,5 +173,27 @@ impl Signature {
             }
         }
         Ok(())
+    }
+}
+
+/// The `TypeError` that Python gives for a call that does not fit.
+pub fn explain(
+    function: &Bound<'_, PyAny>,
+    label: &str,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+    partial: bool,
+) -> PyErr {
+    let py = args.py();
+    let method = if partial { "bind_partial" } else { "bind" };
+    let tried = names::signature(py)
+        .and_then(|signature| signature.call1((function,)))
+        .and_then(|signature| signature.call_method(method, args, kwargs));
+    match tried {
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+            PyTypeError::new_err(format!("{label}() {}", error.value(py)))
+        }
+        Err(error) => error,
+        Ok(_) => PyTypeError::new_err(format!("{label}(): the arguments do not fit")),
     }
 }

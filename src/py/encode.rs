@@ -213,12 +213,7 @@ impl Encoder {
     }
 
     /// A set or frozenset, whatever its order.
-    pub fn set(
-        &mut self,
-        tag: Tag,
-        value: &Bound<'_, PyAny>,
-        depth: usize,
-    ) -> Result<(), Refusal> {
+    pub fn set(&mut self, tag: Tag, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
         let iterator = PyIterator::from_object(value)?;
         let items: Vec<Bound<'_, PyAny>> = iterator.collect::<PyResult<_>>()?;
         self.unordered(tag, items.into_iter(), value, depth)
@@ -243,8 +238,6 @@ impl Encoder {
         }
         let scratch = std::mem::replace(&mut self.writer, outer);
         written?;
-        self.writer
-            .unordered(tag, scratch.as_bytes(), &ends)
-            .map_err(|limit| limited(limit, value))
+        self.writer.unordered(tag, scratch.as_bytes(), &ends).map_err(|limit| limited(limit, value))
     }
 }

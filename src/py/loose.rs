@@ -100,10 +100,10 @@ pub fn coerced(
             if value.is_exact_instance_of::<PyInt>() {
                 return loose(value);
             }
-            if let Ok(text) = value.cast_exact::<PyString>() {
-                if let Some(number) = text.to_str().ok().and_then(plain_integer) {
-                    return Ok(Some(number.to_string()));
-                }
+            if let Ok(text) = value.cast_exact::<PyString>()
+                && let Some(number) = text.to_str().ok().and_then(plain_integer)
+            {
+                return Ok(Some(number.to_string()));
             }
         }
         Reading::Text => {

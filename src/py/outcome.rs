@@ -121,11 +121,12 @@ pub fn metadata<'py>(
     times: Option<Times>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let iso = |millis: Option<i64>| -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(millis) = millis else { return Ok(None) };
+        let Some(millis) = millis else {
+            return Ok(None);
+        };
         #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
         let seconds = millis as f64 / 1000.0;
-        let moment =
-            names::datetime(py)?.call_method1("fromtimestamp", (seconds, names::utc(py)?));
+        let moment = names::datetime(py)?.call_method1("fromtimestamp", (seconds, names::utc(py)?));
         // Past the year 9999 there is no text for it, and it is as good as never.
         moment.and_then(|moment| moment.call_method0("isoformat")).map_or(Ok(None), |t| Ok(Some(t)))
     };

@@ -175,10 +175,10 @@ impl Plan {
             }
         }
         for set in rules {
-            if let Some(scope) = self.rule_scope(set, values)? {
-                if !scopes.contains(&scope) {
-                    scopes.push(scope);
-                }
+            if let Some(scope) = self.rule_scope(set, values)?
+                && !scopes.contains(&scope)
+            {
+                scopes.push(scope);
             }
         }
         let key = Digest::of(encoder.writer.as_bytes());
@@ -218,46 +218,16 @@ impl Plan {
         for set in rules {
             let mut members: Vec<usize> = set.members.iter().map(|(at, ..)| *at).collect();
             members.sort_unstable();
-            if members == given {
-                if let Some(scope) = self.rule_scope(set, values)? {
-                    return Ok(scope);
-                }
+            if members == given
+                && let Some(scope) = self.rule_scope(set, values)?
+            {
+                return Ok(scope);
             }
         }
         if partitions.is_empty() {
             return Ok(self.function_scope);
         }
-        Err(PyValueError::new_err(self.nothing_to_wipe(label, signature, &partitions, rules)))
-    }
-
-    fn nothing_to_wipe(
-        &self,
-        label: &str,
-        signature: &Signature,
-        partitions: &[&Field],
-        rules: &[RuleSet],
-    ) -> String {
-        let names: Vec<&str> = signature.names().collect();
-        let mut ways: Vec<String> = Vec::new();
-        let mut run: Vec<String> = Vec::new();
-        for field in partitions {
-            run.push(match &field.source {
-                Source::Arguments(slots) => {
-                    slots.iter().map(|&at| names[at]).collect::<Vec<_>>().join(", ")
-                }
-                _ => format!("what the field {:?} needs", field.name),
-            });
-            ways.push(format!("({})", run.join(", ")));
-        }
-        for set in rules {
-            let members: Vec<&str> = set.members.iter().map(|(_, name, ..)| name.as_str()).collect();
-            ways.push(format!("({})", members.join(", ")));
-        }
-        format!(
-            "cache_result: these arguments of {label} name no group of entries; delete_by_prefix \
-             takes {}; delete_cache() removes one call's entry, invalidate_all() all of them",
-            ways.join(" or ")
-        )
+        Err(PyValueError::new_err(nothing_to_wipe(label, signature, &partitions, rules)))
     }
 
     /// For Python's garbage collector.
@@ -280,7 +250,7 @@ struct Caller<'a, 'py> {
     values: &'a Values<'py>,
 }
 
-impl<'py> Caller<'_, 'py> {
+impl Caller<'_, '_> {
     /// Writes a field's contribution; a partition field's piece comes back.
     fn write(&self, field: &Field, to: &mut Encoder) -> PyResult<Option<Piece>> {
         to.sort_lists = field.sort_lists;
@@ -295,10 +265,9 @@ impl<'py> Caller<'_, 'py> {
             }
             Source::Payload(object) => {
                 let (args, kwargs) = self.signature.spell(self.py, self.values)?;
-                let payload = object.bind(self.py).call_method1(
-                    "get_key_payload",
-                    (self.function, args, kwargs),
-                )?;
+                let payload = object
+                    .bind(self.py)
+                    .call_method1("get_key_payload", (self.function, args, kwargs))?;
                 let from = to.writer.as_bytes().len();
                 to.value(&payload, 0).map_err(|refusal| {
                     self.blame(refusal, &format!("the payload of the key field {:?}", field.name))
@@ -324,7 +293,9 @@ impl<'py> Caller<'_, 'py> {
         let mut piece = Piece { members: Vec::new(), text: String::new() };
         to.writer.open(Tag::Tuple, slots.len());
         for &at in slots {
-            let Some(value) = &self.values[at] else { continue };
+            let Some(value) = &self.values[at] else {
+                continue;
+            };
             let from = to.writer.as_bytes().len();
             to.value(value, 0).map_err(|refusal| {
                 let name = self.signature.names().nth(at).unwrap_or_default();
@@ -353,10 +324,10 @@ impl<'py> Caller<'_, 'py> {
 
     /// A partition field's piece of a partial binding; `None` when it needs more arguments.
     fn partial(&self, field: &Field) -> PyResult<Option<Piece>> {
-        if let Source::Arguments(slots) = &field.source {
-            if slots.iter().any(|&at| self.values[at].is_none()) {
-                return Ok(None);
-            }
+        if let Source::Arguments(slots) = &field.source
+            && slots.iter().any(|&at| self.values[at].is_none())
+        {
+            return Ok(None);
         }
         match self.write(field, &mut Encoder::new()) {
             // A field of the user's own that cannot do with these arguments has no value here.
@@ -385,11 +356,45 @@ impl<'py> Caller<'_, 'py> {
 
 /// Text for a payload of simple values: `{"country": "JP"}` reads `JP`.
 fn readable_payload(payload: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    let Ok(dict) = payload.cast::<PyDict>() else { return loose(payload) };
+    let Ok(dict) = payload.cast::<PyDict>() else {
+        return loose(payload);
+    };
     let mut texts = Vec::new();
     for value in dict.values() {
-        let Some(text) = loose(&value)? else { return Ok(None) };
+        let Some(text) = loose(&value)? else {
+            return Ok(None);
+        };
         texts.push(readable(&text, 40));
     }
     Ok(Some(texts.join(",")))
+}
+
+/// Says what `delete_by_prefix` takes.
+fn nothing_to_wipe(
+    label: &str,
+    signature: &Signature,
+    partitions: &[&Field],
+    rules: &[RuleSet],
+) -> String {
+    let names: Vec<&str> = signature.names().collect();
+    let mut ways: Vec<String> = Vec::new();
+    let mut run: Vec<String> = Vec::new();
+    for field in partitions {
+        run.push(match &field.source {
+            Source::Arguments(slots) => {
+                slots.iter().map(|&at| names[at]).collect::<Vec<_>>().join(", ")
+            }
+            _ => format!("what the field {:?} needs", field.name),
+        });
+        ways.push(format!("({})", run.join(", ")));
+    }
+    for set in rules {
+        let members: Vec<&str> = set.members.iter().map(|(_, name, ..)| name.as_str()).collect();
+        ways.push(format!("({})", members.join(", ")));
+    }
+    format!(
+        "cache_result: these arguments of {label} name no group of entries; delete_by_prefix \
+         takes {}; delete_cache() removes one call's entry, invalidate_all() all of them",
+        ways.join(" or ")
+    )
 }

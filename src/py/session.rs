@@ -50,7 +50,9 @@ pub enum Step<'py> {
 enum Expect {
     Nothing,
     Entry,
-    Many { lease: bool },
+    Many {
+        lease: bool,
+    },
     Created,
     Claimed,
     Success,

@@ -180,10 +180,7 @@ impl Steps {
     }
 
     /// What the predicate says of `value`; maybe awaitable.
-    fn ask_predicate<'py>(
-        &self,
-        value: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn ask_predicate<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = value.py();
         self.wrapper.get().ask_predicate(py, value, self.args.bind(py), self.kwargs(py))
     }

@@ -1,6 +1,6 @@
 //! `_core.Wrapper`: the base class of `CachedWrapper`, and the synchronous call.
 
-use super::bind::{Mismatch, Signature, Values};
+use super::bind::{Mismatch, Signature, Values, explain};
 use super::bound::BoundWrapper;
 use super::loose::Reading;
 use super::names;
@@ -168,7 +168,7 @@ impl Wrapper {
         };
         if let Some(version) = version {
             identity.int(version);
-            head.push_str(&format!(":v{version}"));
+            head = format!("{head}:v{version}");
         }
         let mut function_bytes = Writer::new();
         function_bytes.str(function_id).map_err(too_long)?;
@@ -270,7 +270,7 @@ impl Wrapper {
         } else if mode == Mode::Peek {
             Err(absent())
         } else {
-            let status = slf.get().unusable_status(&binding, mode);
+            let status = unusable_status(&binding, mode);
             Err(Finished { value: None, status, times: None })
         };
         Ok(Steps::new(slf.clone().unbind(), work, read_want(want)?, args, kwargs, mode))
@@ -309,8 +309,7 @@ impl Wrapper {
         let function = this.function.bind(py);
         let values = this.bind(args, kwargs, true)?;
         let rules = &binding.rules;
-        let scope =
-            this.plan.prefix(py, &this.label, function, &this.signature, &values, rules)?;
+        let scope = this.plan.prefix(py, &this.label, function, &this.signature, &values, rules)?;
         Ok(PyBytes::new(py, &scope.0))
     }
 
@@ -385,7 +384,7 @@ impl Wrapper {
                 return give(py, absent(), want);
             }
             let value = this.function.bind(py).call(args, kwargs)?;
-            let status = this.unusable_status(&binding, mode);
+            let status = unusable_status(&binding, mode);
             let finished = Finished { value: Some(value.unbind()), status, times: None };
             return give(py, finished, want);
         }
@@ -494,10 +493,10 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Ttl>> {
         let judged = || -> PyResult<Option<Ttl>> {
-            if let Some(said) = self.ask_predicate(py, value, args, kwargs)? {
-                if !self.accepts(&said)? {
-                    return Ok(None);
-                }
+            if let Some(said) = self.ask_predicate(py, value, args, kwargs)?
+                && !self.accepts(&said)?
+            {
+                return Ok(None);
             }
             let ttl = self.ask_ttl(py, value, args, kwargs)?;
             ttl.map_or_else(|| Ok(self.fixed_ttl()), |ttl| read_ttl(&ttl).map(Some))
@@ -524,7 +523,9 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(predicate) = &self.predicate else { return Ok(None) };
+        let Some(predicate) = &self.predicate else {
+            return Ok(None);
+        };
         ask(predicate.callable.bind(py), predicate.with_call, value, args, kwargs).map(Some)
     }
 
@@ -542,7 +543,9 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Lifetime::Called { callable, with_call } = &self.lifetime else { return Ok(None) };
+        let Lifetime::Called { callable, with_call } = &self.lifetime else {
+            return Ok(None);
+        };
         ask(callable.bind(py), *with_call, value, args, kwargs).map(Some)
     }
 
@@ -557,7 +560,9 @@ impl Wrapper {
     /// How long this wrapper's tokens live.
     pub fn lifetimes(&self) -> Lifetimes {
         let longest = match self.lifetime {
-            Lifetime::Fixed(Ttl::Forever) => return Lifetimes { shared: None, own: None },
+            Lifetime::Fixed(Ttl::Forever) => {
+                return Lifetimes { shared: None, own: None };
+            }
             Lifetime::Fixed(Ttl::Millis(millis)) => millis / 1000 + 1,
             Lifetime::Fixed(Ttl::Nothing) => 0,
             Lifetime::Called { .. } => UNKNOWN_TTL_SECONDS,
@@ -575,33 +580,27 @@ impl Wrapper {
             && !matches!((mode, &self.lifetime), (Mode::Get, Lifetime::Fixed(Ttl::Nothing)))
     }
 
-    /// How a call resolves in which the cache takes no part: with `ttl=0` it is a plain miss.
-    fn unusable_status(&self, binding: &Binding, mode: Mode) -> Status {
-        if binding.enabled && mode == Mode::Get { Status::Miss } else { Status::Bypass }
-    }
-
     fn binding(slf: &Bound<'_, Self>) -> PyResult<Arc<Binding>> {
         let epoch = process::epoch();
         {
             let held = slf.get().binding.lock();
-            if let (at, Some(binding)) = &*held {
-                if *at == epoch {
-                    return Ok(Arc::clone(binding));
-                }
+            if let (at, Some(binding)) = &*held
+                && *at == epoch
+            {
+                return Ok(Arc::clone(binding));
             }
         }
         let spec: BindingSpec<'_> = slf.call_method0("_bind")?.extract()?;
         let binding = Arc::new(slf.get().compile_binding(spec)?);
-        let replaced = std::mem::replace(
-            &mut *slf.get().binding.lock(),
-            (epoch, Some(Arc::clone(&binding))),
-        );
+        let replaced =
+            std::mem::replace(&mut *slf.get().binding.lock(), (epoch, Some(Arc::clone(&binding))));
         drop(replaced);
         Ok(binding)
     }
 
     fn compile_binding(&self, spec: BindingSpec<'_>) -> PyResult<Binding> {
-        let (enabled, storage, get, index, sharing, flight_timeout, lease_timeout, rule_sets) = spec;
+        let (enabled, storage, get, index, sharing, flight_timeout, lease_timeout, rule_sets) =
+            spec;
         let mut shape = blake3::Hasher::new();
         shape.update(&self.spec);
         let names: Vec<&str> = self.signature.names().collect();
@@ -651,7 +650,7 @@ impl Wrapper {
     ) -> PyResult<Values<'py>> {
         self.signature.bind(args, kwargs, partial).map_err(|Mismatch| {
             let function = self.function.bind(args.py());
-            self.signature.explain(function, &self.label, args, kwargs, partial)
+            explain(function, &self.label, args, kwargs, partial)
         })
     }
 
@@ -683,7 +682,11 @@ impl Wrapper {
         };
         Ok(Prepared { parts, touched, started, fingerprint: binding.fingerprint })
     }
+}
 
+/// How a call resolves in which the cache takes no part: with `ttl=0` it is a plain miss.
+fn unusable_status(binding: &Binding, mode: Mode) -> Status {
+    if binding.enabled && mode == Mode::Get { Status::Miss } else { Status::Bypass }
 }
 
 fn compile_field(field: FieldSpec<'_>, spec: &mut Writer) -> PyResult<Field> {

@@ -1,0 +1,1 @@
+"""Cities of the world: cached answers about real GeoNames data."""

@@ -1,0 +1,211 @@
+"""The scenes of `manage.py demo`. Each shows one promise with real requests and checks it."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from geo import services
+from geo.demo.client import Client, Reply
+from geo.demo.terminal import Terminal
+
+HITS = 20  # requests behind the median of a hit over HTTP
+CALLS = 2000  # calls behind the median of a hit in the process
+HERD = 30  # simultaneous requests
+
+BERLIN = "/api/cities/2950159/"
+GERMANY = "/api/countries/DE/distances/"
+JAPAN = "/api/countries/JP/distances/"
+GERMAN_CITIES = ("/api/countries/DE/cities/", "/api/countries/DE/cities/?min_population=500000")
+FRENCH_CITIES = ("/api/countries/FR/cities/", "/api/countries/FR/cities/?min_population=500000")
+NEAREST = "/api/countries/DE/nearest/?latitude=50&longitude=10"
+
+
+class DemoFailed(Exception):
+    """An expectation did not hold."""
+
+
+class Stage:
+    """What a scene works with, and what later scenes need to know from earlier ones."""
+
+    def __init__(self, client: Client, terminal: Terminal) -> None:
+        self.client = client
+        self.terminal = terminal
+        self.passed = 0
+        self.germany_before: Reply | None = None
+
+    def expect(self, holds: bool, text: str) -> None:
+        """Report an expectation that holds; `DemoFailed` ends the demo otherwise."""
+        if not holds:
+            raise DemoFailed(f"expected: {text}")
+        self.passed += 1
+        self.terminal.passed(text)
+
+    def get(self, path: str, comment: str = "") -> Reply:
+        """GET and show; anything but 200 ends the demo."""
+        return self._shown(self.client.get(path), comment)
+
+    def patch(self, path: str, data: dict[str, Any], comment: str = "") -> Reply:
+        """PATCH and show; anything but 200 ends the demo."""
+        return self._shown(self.client.patch(path, data), comment)
+
+    def executions(self, function: str, country_code: str) -> int:
+        """How often the server really ran `function` for a country."""
+        counts = self.client.get("/api/executions/").json()
+        runs: int = counts.get(function, {}).get(country_code, 0)
+        return runs
+
+    def _shown(self, reply: Reply, comment: str) -> Reply:
+        self.terminal.reply(reply, comment)
+        if reply.status != 200:
+            raise DemoFailed(f"{reply.method} {reply.path} answered {reply.status}: {reply.body[:500]!r}")
+        return reply
+
+
+def miss_then_hit(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("A slow answer, computed once")
+    miss = stage.get(GERMANY, "measures every pair of cities")
+    hits = [stage.client.get(GERMANY) for _ in range(HITS)]
+    typical = median(hit.seconds for hit in hits)
+    gain = f"median of {HITS}, {miss.seconds / typical:,.0f} times faster"
+    terminal.timed(f"GET {GERMANY}", "HIT", typical, gain)
+    hit = hits[-1]
+    for header in ("X-Cached-at", "X-Cache-reset-at", "X-Cache-status"):
+        terminal.fact(header, hit.headers.get(header))
+    facts = hit.json()
+    terminal.note(
+        f"{facts['pairs']:,} pairs: two people of different cities live {facts['mean_between_people_km']} km "
+        f"apart on average; the loneliest city is {facts['loneliest']['name']}."
+    )
+    stage.expect(miss.cache_status == "MISS", "the first request is a MISS")
+    alike = all(h.cache_status == "HIT" and h.body == miss.body for h in hits)
+    stage.expect(alike, f"the next {HITS} are HITs, byte for byte")
+    life = _time(hit, "X-Cache-reset-at") - _time(hit, "X-Cached-at")
+    stage.expect(
+        abs(life - timedelta(seconds=services.DISTANCES_TTL)) <= timedelta(seconds=1),
+        f"X-Cache-reset-at is {services.DISTANCES_TTL} s (the ttl) after X-Cached-at",
+    )
+    stage.expect(stage.executions("country_distances", "DE") == 1, "the function ran once")
+    stage.germany_before = hit
+
+
+def one_partition_goes(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("A save invalidates one country, and only that one")
+    for path in (*GERMAN_CITIES, *FRENCH_CITIES):
+        stage.get(path)
+    terminal.note(
+        "Berlin grows by 100,000. A request saves it, so that it happens in the server's process: "
+        "a LocMem cache is its process's own."
+    )
+    population = stage.client.get(BERLIN).json()["population"] + 100_000
+    stage.patch(BERLIN, {"population": population}, "with the rewarm of scene 3 inside")
+    germany = [stage.get(path) for path in GERMAN_CITIES]
+    france = [stage.get(path) for path in FRENCH_CITIES]
+    stage.expect(all(r.cache_status == "MISS" for r in germany), "both German entries were invalidated: MISS")
+    stage.expect(all(_berlin(r) == population for r in germany), "both show Berlin's new population")
+    stage.expect(all(r.cache_status == "HIT" for r in france), "both French entries are still HITs")
+
+
+def rewarmed(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("Rewarm: the save made the slow answer anew")
+    before = stage.germany_before
+    assert before is not None
+    after = stage.get(GERMANY, "the first request since the save")
+    for name, reply in (("before the save", before), ("after the save", after)):
+        kilometres, cached_at = reply.json()["mean_between_people_km"], reply.headers["X-Cached-at"]
+        terminal.fact(name, f"{kilometres} km, cached at {cached_at}")
+    stage.expect(after.cache_status == "HIT", "nobody waited: HIT")
+    stage.expect(after.json() != before.json(), "with the new data")
+    stage.expect(_time(after, "X-Cached-at") > _time(before, "X-Cached-at"), "cached later than before")
+    runs = stage.executions("country_distances", "DE")
+    stage.expect(runs == 2, "the function ran twice: asked once, rewarmed once")
+    population = stage.client.get(BERLIN).json()["population"] - 100_000
+    stage.patch(BERLIN, {"population": population}, "Berlin is put back")
+    restored = stage.get(GERMANY)
+    same = restored.cache_status == "HIT" and restored.body == before.body
+    stage.expect(same, "a HIT with the old answer again")
+
+
+def herd(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene(f"A herd: {HERD} threads ask at once for what nobody has asked before")
+    before = stage.executions("country_distances", "JP")
+    replies = stage.client.herd(JAPAN, HERD)
+    runs = stage.executions("country_distances", "JP") - before
+    statuses = Counter(reply.cache_status for reply in replies)
+    seconds = [reply.seconds for reply in replies]
+    terminal.fact("requests", f"{HERD} x GET {JAPAN}")
+    terminal.fact("fastest, slowest", f"{min(seconds) * 1e3:,.0f} ms, {max(seconds) * 1e3:,.0f} ms")
+    terminal.fact("statuses", ", ".join(f"{count} x {status}" for status, count in statuses.most_common()))
+    terminal.fact("executions", f"{runs} (those that waited for it say MISS as well: nothing was cached)")
+    stage.expect(all(reply.status == 200 for reply in replies), "every request is answered with 200")
+    stage.expect(len({reply.body for reply in replies}) == 1, "all with the same answer")
+    stage.expect(before == 0 and runs == 1, f"the function ran once for {HERD} requests")
+
+
+def async_view(stage: Stage) -> None:
+    stage.terminal.scene("An async view awaits an async cached function")
+    miss = stage.get(NEAREST)
+    hit = stage.get(NEAREST)
+    found = ", ".join(f"{city['name']} ({city['km']} km)" for city in hit.json()["cities"])
+    stage.terminal.note(f"Nearest: {found}")
+    stage.expect((miss.cache_status, hit.cache_status) == ("MISS", "HIT"), "MISS, then HIT")
+    stage.expect(miss.body == hit.body, "with the same answer")
+
+
+def in_process(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("Without HTTP: get_with_metadata in this process")
+    terminal.note("This process has a LocMem cache of its own, and it is cold.")
+    cached = services.country_distances
+
+    def ask(comment: str = "") -> dict[str, Any]:
+        started = perf_counter()
+        _, metadata = cached.get_with_metadata("FR")
+        seconds = perf_counter() - started
+        status = metadata["cache_status"].value
+        terminal.timed('country_distances.get_with_metadata("FR")', status, seconds, comment)
+        return metadata
+
+    miss, hit = ask(), ask()
+    for name, value in hit.items():
+        terminal.fact(name, getattr(value, "value", value))
+    terminal.fact("get_cache_key", cached.get_cache_key("FR"))
+    durations = []
+    for _ in range(CALLS):
+        started = perf_counter()
+        cached("FR")
+        durations.append(perf_counter() - started)
+    terminal.timed('country_distances("FR")', "HIT", median(durations), f"median of {CALLS:,} calls")
+    cached.delete_by_prefix("FR")
+    wiped = ask('after delete_by_prefix("FR")')
+    statuses = [metadata["cache_status"] for metadata in (miss, hit, wiped)]
+    stage.expect(statuses == ["MISS", "HIT", "MISS"], "MISS, HIT, and MISS again after the wipe")
+
+
+SCENES: tuple[Callable[[Stage], None], ...] = (
+    miss_then_hit,
+    one_partition_goes,
+    rewarmed,
+    herd,
+    async_view,
+    in_process,
+)
+
+
+def _time(reply: Reply, header: str) -> datetime:
+    """A header's ISO 8601 time; `DemoFailed` if it is missing."""
+    value = reply.headers.get(header)
+    if value is None:
+        raise DemoFailed(f"{reply.method} {reply.path} has no {header} header")
+    return datetime.fromisoformat(value)
+
+
+def _berlin(reply: Reply) -> int | None:
+    """Berlin's population in a list of cities."""
+    return next((row["population"] for row in reply.json()["cities"] if row["name"] == "Berlin"), None)

@@ -419,7 +419,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
         let own = own.unwrap_or_else(Token::fresh);
         fence.push(own);
-        if arm && !self.arm(own).await {
+        if (arm || self.target.index.is_some()) && !self.arm(own).await {
             return self.run_unstored(fill.status, fill).await;
         }
         if let Some(ticket) = &fill.ticket {
@@ -536,7 +536,6 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     async fn arm(&self, own: Token) -> bool {
         if let Some(index) = &self.target.index {
             index.set(&ScopeId::own(&self.target.key), own);
-            return true;
         }
         matches!(self.port.ask(Ask::Arm { own }).await, Answer::Done(true))
     }

@@ -22,7 +22,8 @@ pub enum Ask<V> {
     Create { missing: Vec<usize> },
     /// The cluster's lease, and if it was had, what is stored now.
     Claim { lease: String, own: Token },
-    /// The entry's own token, before the function runs.
+    /// The entry's own token, before the function runs. Where this process keeps the tokens it is
+    /// set already, and the storage notes where it stands.
     Arm { own: Token },
     /// The function. `store`: the result may be stored, so ask predicate and ttl. `share`: others
     /// may be waiting, so keep a copy for them.

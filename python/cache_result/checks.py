@@ -10,6 +10,7 @@ cache_result.W002    several Memcached servers: a lost server can bring back old
 cache_result.W003    a Redis alias that reads from replicas, which lag behind
 cache_result.W004    a key prefix that leaves no room for keys
 cache_result.W005    ``DatabaseCache`` in a database of the project: transactions block each other
+cache_result.W006    a rule maps a path that its model does not have, so it can name no scope
 ===================  =========================================================================
 """
 
@@ -34,10 +35,15 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     found: list[CheckMessage] = []
     for wrapper, rule in registry.registered():
         try:
-            _ = rule.resolved_model
+            missing = rule.missing_paths()
         except LookupError as error:
             hint = "Give a model class or 'app_label.Model'."
             found.append(Error(f"{wrapper.label}: {error}", hint=hint, id="cache_result.E001"))
+            continue
+        for path in missing:
+            message = f"{wrapper.label}: a rule maps {path!r}, which {rule.model_label} does not have"
+            hint = "Until it is mended, every change of the model invalidates the whole function."
+            found.append(Warning(message, hint=hint, id="cache_result.W006"))
     for module, reason in discovery.failed.items():
         hint = "Mend the module, or keep it out of the project's apps."
         found.append(Error(f"{module} could not be imported: {reason}", hint=hint, id="cache_result.E002"))

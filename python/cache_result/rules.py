@@ -93,6 +93,16 @@ class InvalidationRule:
         """How each mapped argument is read, sorted by name. Needs loaded models."""
         return [_member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
 
+    def missing_paths(self) -> list[str]:
+        """Mapped paths whose first step is neither a field nor an attribute of the model.
+
+        :raises LookupError: when there is no such model.
+        """
+        model = self.resolved_model
+        known = {"pk", *(found.name for found in model._meta.get_fields())}
+        firsts = {path: path.partition(".")[0] for path in self.field_mapping.values()}
+        return [path for path, first in firsts.items() if first not in known and not hasattr(model, first)]
+
     def values(self, instance: models.Model) -> dict[str, Any] | None:
         """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
         relation), so that the rule cannot name a scope."""

@@ -50,6 +50,7 @@ BARREN_SECONDS = 1
 MAX_PENDING = 10_000
 """Invalidations that are kept for a backend that cannot be reached."""
 _PROBE = b"\x00\xffcache_result"
+_UNCLEARED = "cr:uncleared"
 _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
 
 
@@ -324,6 +325,29 @@ class LocalStorage(Storage):
         self.index = _index_of(cache, alias)
         # All LocMem objects of one LOCATION are views of one store.
         self.get_entry = cache.get
+
+    @operation
+    def enter(self) -> Plan[Any]:
+        """What says that the store was not cleared: to be given to ``store`` after the fill."""
+        mark = yield "get", _UNCLEARED
+        if mark is None:
+            mark = _core.fresh_token()
+            yield "add", _UNCLEARED, mark, None
+            mark = yield "get", _UNCLEARED
+        return mark
+
+    @operation
+    def store(  # type: ignore[override] # the core gives what belongs to the kind of storage
+        self, key: str, entry: bytes, timeout: float | None, mark: Any, own: bytes
+    ) -> Plan[bool]:
+        """Stores an entry, unless the store was cleared during the fill."""
+        if (yield "get", _UNCLEARED) != mark:
+            return False
+        yield "set", key, entry, timeout
+        if (yield "get", _UNCLEARED) == mark:
+            return True
+        yield from LocalStorage.forget.plan(self, key, own)  # type: ignore[attr-defined]
+        return False
 
     @operation
     def forget(self, key: str, own: bytes) -> Plan[bool]:

@@ -78,6 +78,8 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             registry.require_installed(definition.label)
         self = cast("CachedWrapper[P, T]", _core.Wrapper.__new__(cls, *definition.core))
         update_wrapper(cast(Any, self), func)
+        if definition.asynchronous:
+            _mark_async(self, func)
         self.func = func
         self.key_constructor = definition.key_constructor
         self.function_id = definition.function_id
@@ -315,14 +317,6 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
 class AsyncCachedWrapper(CachedWrapper[P, Coroutine[Any, Any, T]]):
     """The wrapper of an async function."""
 
-    def __new__(cls, func: Callable[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Any:
-        self = cast(Any, super().__new__(cls, func, *args, **kwargs))
-        # What inspect.iscoroutinefunction of Python 3.11 looks at.
-        for name in ("__code__", "__defaults__", "__kwdefaults__"):
-            if hasattr(func, name):
-                setattr(self, name, getattr(func, name))
-        return markcoroutinefunction(self)
-
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         return self._drive("get", "value", args, kwargs)
 
@@ -372,6 +366,14 @@ def _refuse_blocking(function: str, name: str) -> Callable[..., NoReturn]:
         raise TypeError(f"{function!r} is async, use a{name} instead of the sync method.")
 
     return refuse
+
+
+def _mark_async(wrapper: Any, func: Any) -> None:
+    """Has ``inspect`` and asgiref, and so Django, take the wrapper for a coroutine function."""
+    for name in ("__code__", "__defaults__", "__kwdefaults__"):  # what Python 3.11 looks at
+        if hasattr(func, name):
+            setattr(wrapper, name, getattr(func, name))
+    markcoroutinefunction(wrapper)
 
 
 async def _awaited(said: Any) -> Any:

@@ -156,8 +156,13 @@ impl Plan {
         signature: &Signature,
         values: &Values<'_>,
         rules: &[RuleSet],
+        heir: Option<&str>,
     ) -> PyResult<Parts> {
         let mut encoder = Encoder::after(&self.identity);
+        if let Some(heir) = heir {
+            let too_long = |_| PyValueError::new_err("cache_result: the class's name is too long");
+            encoder.writer.blob(Tag::Class, heir.as_bytes()).map_err(too_long)?;
+        }
         let mut scopes = vec![self.function_scope];
         let mut run: Vec<Member> = Vec::new();
         let mut partition: Option<String> = None;

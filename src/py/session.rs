@@ -56,6 +56,8 @@ enum Expect {
     Created,
     Claimed,
     Success,
+    /// Where an in-process storage stands, to be given back when the entry is stored.
+    Entered,
     /// The unreadable entry is gone: begin again.
     Recovered,
 }
@@ -69,6 +71,7 @@ pub struct Session {
     crew: Crew,
     flow: Flow<Blob, Shared>,
     expect: Expect,
+    mark: Option<Py<PyAny>>,
     recovered: bool,
 }
 
@@ -85,7 +88,17 @@ impl Session {
         let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
         let wrapper = wrapper.clone().unbind();
         let expect = Expect::Nothing;
-        Ok(Self { wrapper, binding, prepared, mode, crew, flow, expect, recovered: false })
+        Ok(Self {
+            wrapper,
+            binding,
+            prepared,
+            mode,
+            crew,
+            flow,
+            expect,
+            mark: None,
+            recovered: false,
+        })
     }
 
     /// The context in which the function runs belongs to this key.
@@ -103,6 +116,10 @@ impl Session {
         let py = reply.py();
         let answer = match std::mem::replace(&mut self.expect, Expect::Nothing) {
             Expect::Nothing | Expect::Success => Answer::Done(reply.is_truthy()?),
+            Expect::Entered => {
+                self.mark = Some(reply.clone().unbind());
+                Answer::Done(true)
+            }
             Expect::Entry => {
                 let entry = Blob::read(reply);
                 Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
@@ -223,6 +240,9 @@ impl Session {
             Ask::Claim { lease, own } => {
                 ("claim", (lease, own.text(), self.keys()).into_pyobject(py)?, Expect::Claimed)
             }
+            Ask::Arm { .. } if self.binding.index.is_some() => {
+                ("enter", PyTuple::empty(py), Expect::Entered)
+            }
             Ask::Arm { own } => {
                 let timeout = self.wrapper.get().lifetimes().own;
                 ("put", (self.own().key(), own.text(), timeout).into_pyobject(py)?, Expect::Success)
@@ -231,7 +251,14 @@ impl Session {
                 let entry = PyBytes::new(py, &entry);
                 // Whole seconds, rounded up: the header decides to the millisecond.
                 let timeout = timeout_ms.map(|millis| (millis + 999) / 1000);
-                ("store", (self.entry(), entry, timeout).into_pyobject(py)?, Expect::Success)
+                let args = match self.mark.take() {
+                    None => (self.entry(), entry, timeout).into_pyobject(py)?,
+                    Some(mark) => {
+                        let own = PyBytes::new(py, &self.own().0);
+                        (self.entry(), entry, timeout, mark, own).into_pyobject(py)?
+                    }
+                };
+                ("store", args, Expect::Success)
             }
             Ask::Forget => {
                 let own = PyBytes::new(py, &self.own().0);

@@ -21,7 +21,8 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,6 +119,8 @@ pub struct Wrapper {
     lifetime: Lifetime,
     predicate: Option<Predicate>,
     asynchronous: bool,
+    /// The class whose body the function was defined in, if it is a method.
+    owner: PyOnceLock<Py<PyType>>,
     binding: Mutex<(u64, Option<Arc<Binding>>)>,
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
@@ -201,6 +204,7 @@ impl Wrapper {
                 with_call,
             }),
             asynchronous,
+            owner: PyOnceLock::new(),
             binding: Mutex::new((0, None)),
             flights: Arc::default(),
         })
@@ -239,6 +243,11 @@ impl Wrapper {
                 Ok(Bound::new(slf.py(), bound)?.into_any())
             }
         }
+    }
+
+    fn __set_name__(&self, py: Python<'_>, owner: Bound<'_, PyType>, _name: &str) {
+        // The first class counts: an alias in another body does not move the method.
+        let _ = self.owner.set(py, owner.unbind());
     }
 
     /// A synchronous call in one of the modes "get", "peek", "refresh", "bypass".
@@ -663,7 +672,25 @@ impl Wrapper {
     ) -> PyResult<Parts> {
         let values = self.bind(args, kwargs, false)?;
         let function = self.function.bind(py);
-        self.plan.build(py, &self.label, function, &self.signature, &values, &binding.rules)
+        let heir = self.heir(py, &values)?;
+        let heir = heir.as_deref();
+        self.plan.build(py, &self.label, function, &self.signature, &values, &binding.rules, heir)
+    }
+
+    /// The class on which an inherited method is called, where it is not the defining one: what the
+    /// method does may depend on it, so its results are not the parent's.
+    fn heir(&self, py: Python<'_>, values: &Values<'_>) -> PyResult<Option<String>> {
+        let (Some(owner), Some(Some(first))) = (self.owner.get(py), values.first()) else {
+            return Ok(None);
+        };
+        let class = match first.cast::<PyType>() {
+            Ok(class) => class.clone(),
+            Err(_) => first.get_type(),
+        };
+        if class.is(owner) {
+            return Ok(None);
+        }
+        Ok(Some(class.fully_qualified_name()?.to_string()))
     }
 
     fn prepare<'py>(

@@ -3,9 +3,12 @@
 use pyo3::prelude::*;
 
 mod bind;
+mod binding;
 mod bound;
 mod encode;
+mod fields;
 mod index;
+mod judge;
 mod loose;
 mod names;
 mod objects;
@@ -14,6 +17,7 @@ mod plan;
 mod process;
 mod session;
 mod steps;
+mod thread;
 mod ttl;
 mod wrapper;
 

@@ -3,10 +3,11 @@
 use super::names;
 use crate::call::{Status, Times};
 use data_encoding::BASE64;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use std::sync::Arc;
 
 /// Type of [`cache_missing`].
@@ -135,4 +136,59 @@ pub fn metadata<'py>(
     metadata.set_item("cache_reset_at", iso(times.and_then(|t| t.expires_at))?)?;
     metadata.set_item("cache_status", status_member(py, status)?)?;
     Ok(metadata)
+}
+
+/// A finished call.
+pub struct Finished {
+    /// The value; `None` when nothing is cached and nothing was run.
+    pub value: Option<Py<PyAny>>,
+    /// How it resolved.
+    pub status: Status,
+    /// When it was stored, if it is.
+    pub times: Option<Times>,
+}
+
+/// What a method of the wrapper gives back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// The value, or `CACHE_MISSING`.
+    Value,
+    /// `(value, metadata)`.
+    Both,
+    /// The metadata, or `None` when nothing is cached.
+    Metadata,
+}
+
+/// What a peek finds when there is nothing.
+pub fn absent() -> Finished {
+    Finished { value: None, status: Status::Miss, times: None }
+}
+
+/// A finished call in the form that was wanted.
+pub fn give(py: Python<'_>, finished: Finished, want: Want) -> PyResult<Bound<'_, PyAny>> {
+    let Finished { value, status, times } = finished;
+    match (want, value) {
+        (Want::Value, Some(value)) => Ok(value.into_bound(py)),
+        (Want::Value, None) => Ok(cache_missing(py)?.into_bound(py).into_any()),
+        (Want::Metadata, None) => Ok(py.None().into_bound(py)),
+        (Want::Metadata, Some(_)) => Ok(metadata(py, status, times)?.into_any()),
+        (Want::Both, value) => {
+            let value = match value {
+                Some(value) => value,
+                None => cache_missing(py)?.into_any(),
+            };
+            let metadata = metadata(py, status, times)?.into_any();
+            Ok(PyTuple::new(py, [value.into_bound(py), metadata])?.into_any())
+        }
+    }
+}
+
+/// Reads the name of a [`Want`].
+pub fn read_want(want: &str) -> PyResult<Want> {
+    match want {
+        "value" => Ok(Want::Value),
+        "both" => Ok(Want::Both),
+        "metadata" => Ok(Want::Metadata),
+        _ => Err(PyValueError::new_err(format!("no such result: {want:?}"))),
+    }
 }

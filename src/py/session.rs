@@ -1,11 +1,12 @@
 //! A call under way: turns what the flow asks into calls of the storage, and replies into answers.
 
+use super::binding::{Binding, Prepared};
 use super::names;
-use super::outcome::{Blob, Product, Shared};
+use super::outcome::{Blob, Finished, Product, Shared};
 use super::process;
 use super::ttl::Ttl;
-use super::wrapper::{Binding, Prepared, Wrapper};
-use crate::call::{Call, Mode, Outcome, Status, Surroundings, Times};
+use super::wrapper::Wrapper;
+use crate::call::{Call, Mode, Outcome, Status, Surroundings};
 use crate::flight::{Crew, Flight};
 use crate::index::{ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
@@ -21,16 +22,6 @@ type Replies = Answer<Blob, Shared>;
 
 /// What the lease says when its holder stored nothing.
 const BARREN: &str = "-";
-
-/// A finished call.
-pub struct Finished {
-    /// The value; `None` when nothing is cached and nothing was run.
-    pub value: Option<Py<PyAny>>,
-    /// How it resolved.
-    pub status: Status,
-    /// When it was stored, if it is.
-    pub times: Option<Times>,
-}
 
 /// What the driver of a session is to do next.
 pub enum Step<'py> {
@@ -234,7 +225,7 @@ impl Session {
                 let scopes = &self.prepared.parts.scopes;
                 let keys: Vec<String> = missing.iter().map(|&at| scopes[at].key()).collect();
                 let tokens: Vec<String> = keys.iter().map(|_| Token::fresh().text()).collect();
-                let timeout = self.wrapper.get().lifetimes().shared;
+                let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
             }
             Ask::Claim { lease, own } => {
@@ -244,7 +235,7 @@ impl Session {
                 ("enter", PyTuple::empty(py), Expect::Entered)
             }
             Ask::Arm { own } => {
-                let timeout = self.wrapper.get().lifetimes().own;
+                let timeout = self.wrapper.get().judge.lifetimes().own;
                 ("put", (self.own().key(), own.text(), timeout).into_pyobject(py)?, Expect::Success)
             }
             Ask::Store { entry, timeout_ms } => {

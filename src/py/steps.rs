@@ -1,8 +1,9 @@
 //! `_core.Steps`: one call in steps, for asyncio to drive.
 
-use super::session::{Finished, Landing, Session, Step};
+use super::outcome::{Finished, Want, absent, give};
+use super::session::{Landing, Session, Step};
 use super::ttl::{Ttl, read_ttl};
-use super::wrapper::{Want, Wrapper, absent, give};
+use super::wrapper::Wrapper;
 use crate::call::{Mode, Status};
 use crate::flight::Flight;
 use parking_lot::Mutex;
@@ -134,10 +135,10 @@ impl Steps {
             return ("over", give(py, finished, self.want)?).into_pyobject(py);
         }
         let wrapper = self.wrapper.get();
-        let refused = refused || !accepted.map_or(Ok(true), |said| wrapper.accepts(said))?;
+        let refused = refused || !accepted.map_or(Ok(true), |said| wrapper.judge.accepts(said))?;
         let ttl: Option<Ttl> = match ttl {
             _ if refused => None,
-            None => wrapper.fixed_ttl(),
+            None => wrapper.judge.fixed_ttl(),
             Some(said) => Some(read_ttl(said)?),
         };
         let share = self.state.lock().share;
@@ -182,13 +183,13 @@ impl Steps {
     /// What the predicate says of `value`; maybe awaitable.
     fn ask_predicate<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = value.py();
-        self.wrapper.get().ask_predicate(py, value, self.args.bind(py), self.kwargs(py))
+        self.wrapper.get().judge.ask_predicate(py, value, self.args.bind(py), self.kwargs(py))
     }
 
     /// What a callable ttl says of `value`; maybe awaitable.
     fn ask_ttl<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = value.py();
-        self.wrapper.get().ask_ttl(py, value, self.args.bind(py), self.kwargs(py))
+        self.wrapper.get().judge.ask_ttl(py, value, self.args.bind(py), self.kwargs(py))
     }
 
     /// The key that nested calls compare with to find that they are inside of this fill.

@@ -1,0 +1,100 @@
+//! The cluster's lease: among the processes that share a backend, one fills.
+
+use super::Times;
+use super::run::Call;
+use crate::index::Token;
+use crate::port::{Answer, Ask, Lease};
+use std::time::Instant;
+
+/// Pauses between two looks at somebody else's lease, in seconds.
+const FIRST_PAUSE: f64 = 0.002;
+const LONGEST_PAUSE: f64 = 0.1;
+
+/// What came of asking for the lease.
+pub(super) enum Claim<E> {
+    Leased(Held),
+    Unleased,
+    Found { entry: E, times: Times, payload: usize },
+    TimedOut,
+}
+
+/// A lease that this call holds.
+pub(super) struct Held {
+    key: String,
+    since: Instant,
+}
+
+impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
+    /// Takes the lease, or waits for what its holder stores.
+    pub(super) async fn claim(
+        &self,
+        tokens: &mut Vec<Option<Token>>,
+        own: Token,
+        began: Instant,
+    ) -> Claim<E> {
+        let mut pause = FIRST_PAUSE;
+        let mut doubtful = None;
+        'claim: loop {
+            let lease = self.target.lease_key(tokens);
+            let held = Held { key: lease.clone(), since: Instant::now() };
+            match self.port.ask(Ask::Claim { lease: lease.clone(), own }).await {
+                Answer::Taken => {}
+                Answer::Snapshot(Some(snapshot)) => {
+                    if let Some((times, payload)) = self.target.check(&snapshot) {
+                        self.release(held, false).await;
+                        let entry = snapshot.entry.expect("a valid entry is there");
+                        return Claim::Found { entry, times, payload };
+                    }
+                    *tokens = snapshot.tokens;
+                    return Claim::Leased(held);
+                }
+                _ => return Claim::Unleased,
+            }
+            loop {
+                if began.elapsed() >= self.target.flight_timeout {
+                    return Claim::TimedOut;
+                }
+                self.port.ask(Ask::Pause { seconds: pause }).await;
+                pause = (pause * 1.5).min(LONGEST_PAUSE);
+                let Some(snapshot) = self.read(Some(lease.clone())).await else {
+                    return Claim::Unleased;
+                };
+                if let Some((times, payload)) = self.target.check(&snapshot) {
+                    let entry = snapshot.entry.expect("a valid entry is there");
+                    return Claim::Found { entry, times, payload };
+                }
+                let snapshot_lease = snapshot.lease;
+                let own_now = snapshot.tokens.last().copied().flatten();
+                if snapshot.tokens[..self.target.scopes.len()] != tokens[..self.target.scopes.len()]
+                {
+                    // The scopes have changed: what the holder of this lease computes is void.
+                    *tokens = snapshot.tokens;
+                    if !self.complete(tokens).await {
+                        return Claim::Unleased;
+                    }
+                    continue 'claim;
+                }
+                match snapshot_lease {
+                    Lease::Free => continue 'claim,
+                    Lease::Barren => return Claim::Unleased,
+                    // A holder whose own token is gone fills in vain (the entry was deleted
+                    // meanwhile). One look may fall between his two writes, two do not.
+                    Lease::Held(holder) if own_now != Some(holder) => {
+                        if doubtful == Some(holder) {
+                            return Claim::Unleased;
+                        }
+                        doubtful = Some(holder);
+                    }
+                    Lease::Held(_) => doubtful = None,
+                }
+            }
+        }
+    }
+
+    /// Gives the lease back, unless its time is over and it may be another's by now.
+    pub(super) async fn release(&self, held: Held, barren: bool) {
+        if held.since.elapsed() < self.target.lease_timeout {
+            self.port.ask(Ask::Release { lease: held.key, barren }).await;
+        }
+    }
+}

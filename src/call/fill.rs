@@ -1,0 +1,171 @@
+//! Running the function, and storing its result behind the fence.
+
+use super::claim::Held;
+use super::run::Call;
+use super::{Landing, Outcome, Status, Times};
+use crate::clock;
+use crate::entry::{self, Header};
+use crate::flight::{RefreshTurn, Ticket};
+use crate::index::{ScopeId, Token};
+use crate::port::{Answer, Ask, Ran, Storable};
+use std::time::Instant;
+
+/// How often missing tokens are made before the call runs without storing.
+const CREATION_ATTEMPTS: usize = 2;
+
+/// What a fill carries along.
+pub(super) struct Fill<V: Clone> {
+    pub ticket: Option<Ticket<Landing<V>>>,
+    pub lease: Option<Held>,
+    pub turn: Option<RefreshTurn<Landing<V>>>,
+    pub status: Status,
+}
+
+impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
+    pub(super) async fn fill_unshared(self, mut tokens: Vec<Option<Token>>) -> Outcome<E, V> {
+        if !self.complete(&mut tokens).await {
+            return self.alone(Status::Miss, None).await;
+        }
+        let fill = Fill { ticket: None, lease: None, turn: None, status: Status::Miss };
+        self.fill(tokens, None, true, fill).await
+    }
+
+    /// Arms the own token (when `arm`), runs the function, stores the result behind the fence.
+    pub(super) async fn fill(
+        self,
+        tokens: Vec<Option<Token>>,
+        own: Option<Token>,
+        arm: bool,
+        fill: Fill<V>,
+    ) -> Outcome<E, V> {
+        let shared = &tokens[..self.target.scopes.len()];
+        let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
+        let own = own.unwrap_or_else(Token::fresh);
+        fence.push(own);
+        if (arm || self.target.index.is_some()) && !self.arm(own).await {
+            return self.run_unstored(fill.status, fill).await;
+        }
+        if let Some(ticket) = &fill.ticket {
+            ticket.arm(fence.clone());
+        }
+        let began = Instant::now();
+        let share = fill.ticket.is_some();
+        match self.port.ask(Ask::Run { store: true, share }).await {
+            Answer::Ran(Ran::Returned { value, storable }) => {
+                let fill_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+                let times = match storable {
+                    Some(storable) if fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => {
+                        self.store(storable, fence, fill_ms).await
+                    }
+                    Some(_) => None,
+                    None => {
+                        if fill.status == Status::Refresh {
+                            self.port.ask(Ask::Forget).await;
+                        }
+                        None
+                    }
+                };
+                if let Some(ticket) = fill.ticket {
+                    ticket.land(Landing::Value { value: value.clone(), times });
+                }
+                if let Some(lease) = fill.lease {
+                    self.release(lease, times.is_none()).await;
+                }
+                Outcome::Value { value, times, status: fill.status, shared: false }
+            }
+            other => self.failed(other, fill).await,
+        }
+    }
+
+    /// Runs the function for this caller and those on board; nothing is stored.
+    pub(super) async fn run_unstored(self, status: Status, fill: Fill<V>) -> Outcome<E, V> {
+        let share = fill.ticket.is_some();
+        match self.port.ask(Ask::Run { store: false, share }).await {
+            Answer::Ran(Ran::Returned { value, .. }) => {
+                if let Some(ticket) = fill.ticket {
+                    ticket.land(Landing::Value { value: value.clone(), times: None });
+                }
+                if let Some(lease) = fill.lease {
+                    self.release(lease, true).await;
+                }
+                Outcome::Value { value, times: None, status, shared: false }
+            }
+            other => self.failed(other, fill).await,
+        }
+    }
+
+    pub(super) async fn alone(
+        self,
+        status: Status,
+        ticket: Option<Ticket<Landing<V>>>,
+    ) -> Outcome<E, V> {
+        self.run_unstored(status, Fill { ticket, lease: None, turn: None, status }).await
+    }
+
+    pub(super) async fn failed(&self, answer: Answer<E, V>, fill: Fill<V>) -> Outcome<E, V> {
+        let (error, all) = match answer {
+            Answer::Ran(Ran::Raised { error }) => (error, true),
+            Answer::Ran(Ran::Interrupted { error }) => (error, false),
+            _ => unreachable!("a run answers with what it ran"),
+        };
+        if let Some(ticket) = fill.ticket
+            && all
+        {
+            ticket.land(Landing::Error(error.clone()));
+        }
+        if let Some(lease) = fill.lease {
+            // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one.
+            self.release(lease, all).await;
+        }
+        Outcome::Error { error }
+    }
+
+    /// Makes the tokens that are missing, the own one aside. False: the call cannot store.
+    pub(super) async fn complete(&self, tokens: &mut Vec<Option<Token>>) -> bool {
+        let count = self.target.scopes.len();
+        tokens.resize(count + 1, None);
+        if let Some(index) = &self.target.index {
+            for (token, scope) in tokens.iter_mut().zip(&self.target.scopes) {
+                *token = Some(index.ensure(scope));
+            }
+            return true;
+        }
+        for _ in 0..CREATION_ATTEMPTS {
+            let missing: Vec<usize> = (0..count).filter(|&at| tokens[at].is_none()).collect();
+            if missing.is_empty() {
+                return true;
+            }
+            let ask = Ask::Create { missing: missing.clone() };
+            let Answer::Tokens(Some(made)) = self.port.ask(ask).await else {
+                return false;
+            };
+            for (at, token) in missing.into_iter().zip(made) {
+                tokens[at] = token;
+            }
+        }
+        self.target.is_shared_complete(tokens)
+    }
+
+    pub(super) async fn arm(&self, own: Token) -> bool {
+        if let Some(index) = &self.target.index {
+            index.set(&ScopeId::own(&self.target.key), own);
+        }
+        matches!(self.port.ask(Ask::Arm { own }).await, Answer::Done(true))
+    }
+
+    pub(super) async fn store(
+        &self,
+        storable: Storable<E>,
+        fence: Vec<Token>,
+        fill_ms: u32,
+    ) -> Option<Times> {
+        let cached_at = clock::now_ms();
+        let expires_at = storable.ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
+        let header =
+            Header { plan: self.target.plan, cached_at, expires_at, fill_ms, tokens: &fence };
+        let sealed = entry::seal(&header, storable.payload.as_ref());
+        let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };
+        let stored = matches!(self.port.ask(ask).await, Answer::Done(true));
+        stored.then_some(Times { cached_at, expires_at })
+    }
+}

@@ -1,0 +1,78 @@
+//! The flow of one call: read, compare, fill once, store fenced.
+//!
+//! Everything is decided here, and nothing is done: see [`crate::port`].
+
+mod claim;
+mod fill;
+mod run;
+mod target;
+
+pub use run::{Call, Surroundings};
+pub use target::{Target, valid_in};
+
+/// Among whom a fill is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody: every caller of a cold key runs the function.
+    Nobody,
+    /// Threads and tasks of this process.
+    Process,
+    /// All processes that share the backend.
+    Cluster,
+}
+
+/// What the caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The value, from the cache if possible.
+    Get,
+    /// The cached value or nothing.
+    Peek,
+    /// A new value, stored over the old one.
+    Refresh,
+    /// The function, and no cache at all.
+    Bypass,
+}
+
+/// How a call resolved (`CacheStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// From the cache.
+    Hit,
+    /// Computed by this call or one that it waited for.
+    Miss,
+    /// Computed without the cache.
+    Bypass,
+    /// Computed because a refresh was asked for.
+    Refresh,
+}
+
+/// When an entry was stored and when it ends, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When the fill finished.
+    pub cached_at: i64,
+    /// When it stops being valid; `None` is never.
+    pub expires_at: Option<i64>,
+}
+
+/// What waiters of a flight are handed.
+#[derive(Debug, Clone)]
+pub enum Landing<V> {
+    /// A value, and its times if it was stored.
+    Value { value: V, times: Option<Times> },
+    /// The function's exception.
+    Error(V),
+}
+
+/// How a call ended.
+pub enum Outcome<E, V> {
+    /// A valid entry: its bytes, its header, and where the payload starts.
+    Hit { entry: E, times: Times, payload: usize },
+    /// A computed value. `shared` means that another caller computed it.
+    Value { value: V, times: Option<Times>, status: Status, shared: bool },
+    /// The function's exception.
+    Error { error: V },
+    /// Nothing is cached.
+    Missing,
+}

@@ -1,0 +1,167 @@
+//! One call: hit, flight, or fill.
+
+use super::claim::Claim;
+use super::fill::Fill;
+use super::{Landing, Mode, Outcome, Sharing, Status, Target};
+use crate::flight::{Boarding, Ending, Flights, Ticket};
+use crate::index::Token;
+use crate::port::{Answer, Ask, Port, Snapshot};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What of its surroundings bears on a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings {
+    /// Caching is off, or an open transaction has changed one of the call's scopes.
+    pub bypassed: bool,
+    /// An open transaction has written: its results are its own.
+    pub dirty: bool,
+    /// The caller runs inside a fill of the very same key.
+    pub reentrant: bool,
+}
+
+/// One call under way.
+pub struct Call<E, V: Clone> {
+    /// What it is about.
+    pub target: Target,
+    /// Where it runs.
+    pub surroundings: Surroundings,
+    /// The wrapper's flights.
+    pub flights: Arc<Flights<Landing<V>>>,
+    /// Where it asks.
+    pub port: Arc<Port<E, V>>,
+}
+
+impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
+    /// Runs the call. `first` is a read that the caller has made already.
+    pub async fn run(self, mode: Mode, first: Option<Snapshot<E>>) -> Outcome<E, V> {
+        let here = self.surroundings;
+        match mode {
+            Mode::Bypass => self.alone(Status::Bypass, None).await,
+            Mode::Peek if here.bypassed => Outcome::Missing,
+            Mode::Get | Mode::Refresh if here.bypassed => self.alone(Status::Bypass, None).await,
+            Mode::Refresh if here.dirty => self.alone(Status::Bypass, None).await,
+            Mode::Refresh => self.refresh().await,
+            Mode::Get | Mode::Peek => self.get(mode, first).await,
+        }
+    }
+
+    async fn get(self, mode: Mode, mut first: Option<Snapshot<E>>) -> Outcome<E, V> {
+        let began = Instant::now();
+        loop {
+            let snapshot = match first.take() {
+                Some(snapshot) => Some(snapshot),
+                None => self.read(None).await,
+            };
+            if let Some((times, payload)) = snapshot.as_ref().and_then(|s| self.target.check(s)) {
+                let entry = snapshot.and_then(|s| s.entry).expect("a valid entry is there");
+                return Outcome::Hit { entry, times, payload };
+            }
+            if mode == Mode::Peek {
+                return Outcome::Missing;
+            }
+            if self.surroundings.dirty {
+                return self.alone(Status::Bypass, None).await;
+            }
+            let Some(snapshot) = snapshot else {
+                return self.alone(Status::Miss, None).await;
+            };
+            if self.surroundings.reentrant {
+                return self.alone(Status::Miss, None).await;
+            }
+            let seen = self.target.tokens(&snapshot);
+            if self.target.sharing == Sharing::Nobody {
+                return self.fill_unshared(seen).await;
+            }
+            let Target { key, started, crew, flight_timeout, .. } = self.target;
+            match self.flights.join(key, started, &seen, crew) {
+                Boarding::Alone => return self.fill_unshared(seen).await,
+                Boarding::Lead(ticket) => return self.lead(ticket, seen, began).await,
+                Boarding::Wait(flight) => {
+                    let timeout = flight_timeout.saturating_sub(began.elapsed());
+                    match self.port.ask(Ask::Wait { flight, timeout }).await {
+                        Answer::Ended(Some(Ending::Landed(landing))) => return shared(landing),
+                        Answer::Ended(Some(Ending::Abandoned)) => {}
+                        _ => return self.alone(Status::Miss, None).await,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn refresh(self) -> Outcome<E, V> {
+        let turn = self.flights.refreshing(self.target.key);
+        let Some(snapshot) = self.read(None).await else {
+            return self.alone(Status::Refresh, None).await;
+        };
+        // While a valid entry is there it is served on, so its own token stays; the new value
+        // is stored under the same one, unless somebody deletes the entry meanwhile.
+        let valid = self.target.check(&snapshot).is_some();
+        let mut tokens = self.target.tokens(&snapshot);
+        let ticket = (self.target.sharing != Sharing::Nobody)
+            .then(|| self.flights.lead(self.target.key, self.target.crew));
+        let fill = Fill { ticket, lease: None, turn: Some(turn), status: Status::Refresh };
+        if !self.complete(&mut tokens).await {
+            return self.alone(Status::Refresh, fill.ticket).await;
+        }
+        let own = tokens.last().copied().flatten().filter(|_| valid);
+        self.fill(tokens, own, !valid, fill).await
+    }
+
+    /// The leader of this process: looks again, has the cluster's lease if there is one, and fills.
+    async fn lead(
+        self,
+        ticket: Ticket<Landing<V>>,
+        mut tokens: Vec<Option<Token>>,
+        began: Instant,
+    ) -> Outcome<E, V> {
+        let mut fill = Fill { ticket: Some(ticket), lease: None, turn: None, status: Status::Miss };
+        if self.target.sharing == Sharing::Cluster && self.target.index.is_none() {
+            if !self.complete(&mut tokens).await {
+                return self.alone(Status::Miss, fill.ticket).await;
+            }
+            let own = Token::fresh();
+            match self.claim(&mut tokens, own, began).await {
+                Claim::Found { entry, times, payload } => {
+                    // Dropping the ticket sends the waiters to look for themselves.
+                    return Outcome::Hit { entry, times, payload };
+                }
+                Claim::TimedOut => return self.alone(Status::Miss, fill.ticket).await,
+                Claim::Leased(lease) => fill.lease = Some(lease),
+                Claim::Unleased => {}
+            }
+            if !self.complete(&mut tokens).await {
+                return self.run_unstored(Status::Miss, fill).await;
+            }
+            return self.fill(tokens, Some(own), true, fill).await;
+        }
+        // Another flight may have landed between this caller's read and its own take-off.
+        if let Some(again) = self.read(None).await {
+            if let Some((times, payload)) = self.target.check(&again) {
+                let entry = again.entry.expect("a valid entry is there");
+                return Outcome::Hit { entry, times, payload };
+            }
+            tokens = self.target.tokens(&again);
+        }
+        if !self.complete(&mut tokens).await {
+            return self.alone(Status::Miss, fill.ticket).await;
+        }
+        self.fill(tokens, None, true, fill).await
+    }
+
+    pub(super) async fn read(&self, lease: Option<String>) -> Option<Snapshot<E>> {
+        match self.port.ask(Ask::Read { lease }).await {
+            Answer::Snapshot(snapshot) => snapshot,
+            _ => None,
+        }
+    }
+}
+
+fn shared<E, V>(landing: Landing<V>) -> Outcome<E, V> {
+    match landing {
+        Landing::Value { value, times } => {
+            Outcome::Value { value, times, status: Status::Miss, shared: true }
+        }
+        Landing::Error(error) => Outcome::Error { error },
+    }
+}

@@ -1,0 +1,215 @@
+//! What a wrapper uses until the next reconfiguration, and calls bound to it.
+
+use super::bind::{Mismatch, Values, explain};
+use super::fields::Caller;
+use super::judge::{Judge, Lifetime};
+use super::loose::Reading;
+use super::names;
+use super::plan::{Parts, RuleSet};
+use super::process;
+use super::ttl::Ttl;
+use super::wrapper::Wrapper;
+use crate::call::{Mode, Sharing, Status, Target};
+use crate::flight::{Crew, next_sequence};
+use crate::index::ProcessIndex;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The cache and settings that a wrapper uses until the next reconfiguration.
+pub struct Binding {
+    enabled: bool,
+    /// The cache behind its small interface.
+    pub storage: Py<PyAny>,
+    /// Bound `get` of an in-process cache.
+    pub get: Option<Py<PyAny>>,
+    /// Generations of an in-process cache; `None` for shared backends.
+    pub index: Option<Arc<ProcessIndex>>,
+    sharing: Sharing,
+    flight_timeout: Duration,
+    lease_timeout: Duration,
+    /// Arguments that rules map together.
+    pub rules: Vec<RuleSet>,
+    /// Of the key plan and the rules; entries of another one are misses.
+    pub fingerprint: u64,
+}
+
+/// A bound call, its key and its surroundings.
+pub struct Prepared {
+    /// Key and scopes.
+    pub parts: Parts,
+    /// An open transaction of the caller has changed one of the scopes.
+    pub touched: bool,
+    started: u64,
+    fingerprint: u64,
+}
+
+impl Prepared {
+    /// What the flow is about.
+    pub fn target(&self, binding: &Binding, crew: Crew) -> Target {
+        Target {
+            key: self.parts.key,
+            plan: self.fingerprint,
+            scopes: self.parts.scopes.clone(),
+            index: binding.index.clone(),
+            sharing: binding.sharing,
+            crew,
+            flight_timeout: binding.flight_timeout,
+            lease_timeout: binding.lease_timeout,
+            started: self.started,
+        }
+    }
+}
+
+type RuleMember<'py> = (String, String, Bound<'py, PyAny>);
+type BindingSpec<'py> = (
+    bool,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
+    Option<Bound<'py, super::index::Index>>,
+    String,
+    f64,
+    f64,
+    Vec<Vec<RuleMember<'py>>>,
+);
+
+impl Wrapper {
+    /// Whether the cache takes part in calls of this mode at all.
+    pub fn usable(&self, binding: &Binding, mode: Mode) -> bool {
+        binding.enabled
+            && mode != Mode::Bypass
+            && !matches!((mode, &self.judge.lifetime), (Mode::Get, Lifetime::Fixed(Ttl::Nothing)))
+    }
+
+    pub fn binding(slf: &Bound<'_, Self>) -> PyResult<Arc<Binding>> {
+        let epoch = process::epoch();
+        {
+            let held = slf.get().binding.lock();
+            if let (at, Some(binding)) = &*held
+                && *at == epoch
+            {
+                return Ok(Arc::clone(binding));
+            }
+        }
+        let spec: BindingSpec<'_> = slf.call_method0("_bind")?.extract()?;
+        let binding = Arc::new(slf.get().compile_binding(spec)?);
+        let replaced =
+            std::mem::replace(&mut *slf.get().binding.lock(), (epoch, Some(Arc::clone(&binding))));
+        drop(replaced);
+        Ok(binding)
+    }
+
+    pub fn compile_binding(&self, spec: BindingSpec<'_>) -> PyResult<Binding> {
+        let (enabled, storage, get, index, sharing, flight_timeout, lease_timeout, rule_sets) =
+            spec;
+        let mut shape = blake3::Hasher::new();
+        shape.update(&self.spec);
+        let names: Vec<&str> = self.signature.names().collect();
+        let mut rules = Vec::new();
+        for set in rule_sets {
+            let mut members = Vec::new();
+            for (name, reading, to_python) in set {
+                let at = names.iter().position(|known| *known == name).ok_or_else(|| {
+                    PyValueError::new_err(format!("{} has no argument {name:?}", self.judge.label))
+                })?;
+                shape.update(name.as_bytes()).update(b"\0").update(reading.as_bytes());
+                let reading = match reading.as_str() {
+                    "integer" => Reading::Integer,
+                    "text" => Reading::Text,
+                    _ => Reading::Field,
+                };
+                members.push((at, name, reading, to_python.unbind()));
+            }
+            members.sort_by(|one, two| one.1.cmp(&two.1));
+            shape.update(b"\n");
+            rules.push(RuleSet { members });
+        }
+        let mut fingerprint = [0; 8];
+        shape.finalize_xof().fill(&mut fingerprint);
+        Ok(Binding {
+            enabled,
+            storage: storage.unbind(),
+            get: get.map(Bound::unbind),
+            index: index.map(|index| Arc::clone(&index.get().index)),
+            sharing: match sharing.as_str() {
+                "cluster" => Sharing::Cluster,
+                "process" => Sharing::Process,
+                _ => Sharing::Nobody,
+            },
+            flight_timeout: Duration::from_secs_f64(flight_timeout),
+            lease_timeout: Duration::from_secs_f64(lease_timeout),
+            rules,
+            fingerprint: u64::from_le_bytes(fingerprint),
+        })
+    }
+
+    pub fn bind<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        partial: bool,
+    ) -> PyResult<Values<'py>> {
+        self.signature.bind(args, kwargs, partial).map_err(|Mismatch| {
+            let function = self.function.bind(args.py());
+            explain(function, &self.judge.label, args, kwargs, partial)
+        })
+    }
+
+    pub fn parts<'py>(
+        &self,
+        py: Python<'py>,
+        binding: &Binding,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Parts> {
+        let values = self.bind(args, kwargs, false)?;
+        let heir = self.heir(py, &values)?;
+        self.plan.build(&self.caller(py, &values), &binding.rules, heir.as_deref())
+    }
+
+    /// The class on which an inherited method is called, where it is not the defining one: what the
+    /// method does may depend on it, so its results are not the parent's.
+    pub fn heir(&self, py: Python<'_>, values: &Values<'_>) -> PyResult<Option<String>> {
+        let (Some(owner), Some(Some(first))) = (self.owner.get(py), values.first()) else {
+            return Ok(None);
+        };
+        let class = match first.cast::<PyType>() {
+            Ok(class) => class.clone(),
+            Err(_) => first.get_type(),
+        };
+        if class.is(owner) {
+            return Ok(None);
+        }
+        Ok(Some(class.fully_qualified_name()?.to_string()))
+    }
+
+    pub fn prepare<'py>(
+        &self,
+        py: Python<'py>,
+        binding: &Binding,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Prepared> {
+        // From before the first read, so that the order of events is told safely.
+        let started = next_sequence();
+        let parts = self.parts(py, binding, args, kwargs)?;
+        let touched = process::any_open_transaction() && {
+            let scopes = parts.scopes.iter().map(|scope| PyBytes::new(py, &scope.0));
+            names::is_touched(py)?.call1((PyList::new(py, scopes)?,))?.is_truthy()?
+        };
+        Ok(Prepared { parts, touched, started, fingerprint: binding.fingerprint })
+    }
+
+    /// The call, as fields see it.
+    pub fn caller<'a, 'py>(&'a self, py: Python<'py>, values: &'a Values<'py>) -> Caller<'a, 'py> {
+        let Self { function, signature, judge: Judge { label, .. }, .. } = self;
+        Caller { py, label, function: function.bind(py), signature, values }
+    }
+}
+
+/// How a call resolves in which the cache takes no part: with `ttl=0` it is a plain miss.
+pub fn unusable_status(binding: &Binding, mode: Mode) -> Status {
+    if binding.enabled && mode == Mode::Get { Status::Miss } else { Status::Bypass }
+}

@@ -1,0 +1,149 @@
+//! The synchronous call, driven by the thread that makes it.
+
+use super::binding::{Binding, unusable_status};
+use super::names;
+use super::outcome::{Blob, Finished, Want, absent, give};
+use super::plan::Parts;
+use super::session::{Landing, Session, Step, load};
+use super::wrapper::Wrapper;
+use crate::call::{Mode, Status, valid_in};
+use crate::flight::{Crew, Flight};
+use crate::port::{Lease, Snapshot};
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a waiting thread looks for signals such as Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(200);
+
+impl Wrapper {
+    /// The synchronous call, from arguments to result.
+    pub fn run<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        mode: Mode,
+        want: Want,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let binding = Self::binding(slf)?;
+        if !this.usable(&binding, mode) {
+            if mode == Mode::Peek {
+                return give(py, absent(), want);
+            }
+            let value = this.function.bind(py).call(args, kwargs)?;
+            let status = unusable_status(&binding, mode);
+            let finished = Finished { value: Some(value.unbind()), status, times: None };
+            return give(py, finished, want);
+        }
+        let prepared = this.prepare(py, &binding, args, kwargs)?;
+        let mut first = None;
+        if let (Some(get), Mode::Get | Mode::Peek, false) = (&binding.get, mode, prepared.touched) {
+            let entry = match get.bind(py).call1((prepared.parts.text.as_str(),)) {
+                Ok(stored) => Blob::read(&stored),
+                // The value under this key does not load: the storage deletes it.
+                Err(error) if error.is_instance_of::<PyException>(py) => {
+                    let keys = PyList::new(py, [prepared.parts.text.as_str()])?;
+                    binding.storage.bind(py).call_method1("delete", (keys,))?;
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            if let (Some(entry), Some(index)) = (&entry, &binding.index) {
+                let Parts { key, scopes, .. } = &prepared.parts;
+                let bytes = entry.as_ref();
+                let found = valid_in(index, bytes, binding.fingerprint, key, scopes);
+                let loaded = found.map(|(times, payload)| (times, load(py, entry, payload)));
+                if let Some((times, Ok(value))) = loaded {
+                    let value = Some(value.unbind());
+                    let times = Some(times);
+                    return give(py, Finished { value, status: Status::Hit, times }, want);
+                }
+            }
+            let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
+            first = Some(snapshot);
+        }
+        let session = Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first)?;
+        let finished = this.drive(py, &binding, session, args, kwargs)?;
+        give(py, finished, want)
+    }
+
+    fn drive<'py>(
+        &self,
+        py: Python<'py>,
+        binding: &Binding,
+        mut session: Session,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Finished> {
+        let storage = binding.storage.bind(py);
+        let mut step = session.start(py)?;
+        loop {
+            step = match step {
+                Step::Over(finished) => return Ok(finished),
+                Step::Io { method, args } => {
+                    let reply = storage.call_method1(method, args)?;
+                    session.reply(&reply)?
+                }
+                Step::Run { store, share } => {
+                    match self.invoke(py, &session, store || share, args, kwargs) {
+                        Err(error) => session.raised(py, &error)?,
+                        Ok(value) if !store => session.returned(&value, None, share)?,
+                        Ok(value) => match self.judge.verdict(py, &value, args, kwargs) {
+                            Ok(ttl) => session.returned(&value, ttl, share)?,
+                            Err(error) => session.raised(py, &error)?,
+                        },
+                    }
+                }
+                Step::Wait { flight, timeout } => {
+                    wait(py, &flight, timeout)?;
+                    session.waited(py, &flight)?
+                }
+                Step::Pause(seconds) => {
+                    py.detach(|| std::thread::sleep(Duration::from_secs_f64(seconds)));
+                    py.check_signals()?;
+                    session.paused(py)?
+                }
+            };
+        }
+    }
+
+    /// Runs the function; while it leads a fill, nested calls of the same key run through.
+    fn invoke<'py>(
+        &self,
+        py: Python<'py>,
+        session: &Session,
+        leads: bool,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let function = self.function.bind(py);
+        if !leads {
+            return function.call(args, kwargs);
+        }
+        let leading = names::leading(py)?;
+        let held = leading.call_method0(intern!(py, "get"))?;
+        let key = PyTuple::new(py, [session.key_bytes(py)])?;
+        let more = held.call_method1(intern!(py, "union"), (key,))?;
+        let token = leading.call_method1(intern!(py, "set"), (more,))?;
+        let result = function.call(args, kwargs);
+        leading.call_method1(intern!(py, "reset"), (token,))?;
+        result
+    }
+}
+
+/// Blocks without the GIL until the flight has ended or the time is over.
+fn wait(py: Python<'_>, flight: &Flight<Landing>, timeout: Duration) -> PyResult<()> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).min(SIGNAL_CHECK);
+        if py.detach(|| flight.wait(left)).is_some() || Instant::now() >= deadline {
+            return Ok(());
+        }
+        py.check_signals()?;
+    }
+}

@@ -6,6 +6,8 @@ mod claim;
 mod fill;
 mod run;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use run::{Call, Surroundings};
 pub use target::{Target, valid_in};

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _wrappers: "WeakValueDictionary[tuple[str, str], CachedWrapper[..., object]]" = WeakValueDictionary()
 _lock = Lock()
-_listeners: list[Callable[[], None]] = []
+_listeners: "list[Callable[[CachedWrapper[..., object]], None]]" = []
 late: list[str] = []
 """Functions whose rules were registered after discovery, so that other processes may not know them."""
 _discovered = False
@@ -48,11 +48,11 @@ def register(wrapper: "CachedWrapper[..., object]") -> None:
         if _discovered and "<locals>" not in wrapper.label:
             late.append(wrapper.label)
     for listener in _listeners:
-        listener()
+        listener(wrapper)
 
 
-def on_change(listener: Callable[[], None]) -> None:
-    """Has ``listener`` called whenever a wrapper is registered."""
+def on_register(listener: "Callable[[CachedWrapper[..., object]], None]") -> None:
+    """Has ``listener`` called with every wrapper that is registered."""
     _listeners.append(listener)
 
 

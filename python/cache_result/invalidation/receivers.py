@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     AnyWrapper = CachedWrapper[..., Any]
 
 _connected: set[type[models.Model]] = set()
+"""Models of rules whose senders are connected."""
 _lock = Lock()
 
 
@@ -34,26 +35,24 @@ def connect() -> None:
     connection_created.connect(_on_connection, dispatch_uid="cache_result.connection")
     for connection in connections.all(initialized_only=True):
         transaction.install(connection)
-    registry.on_change(connect_models)
-    connect_models()
+    registry.on_register(_connect_rules_of)
+    for wrapper in {wrapper for wrapper, _ in registry.registered()}:
+        _connect_rules_of(wrapper)
 
 
-def connect_models() -> None:
-    """Connects the models of all rules that are known by now."""
-    if not apps.models_ready:
-        return
-    with _lock:
-        for _, rule in registry.registered():
-            try:
-                model = rule.resolved_model
-            except LookupError:
-                continue  # `manage.py check` names it
-            for sender in _senders(model):
-                if sender not in _connected:
-                    _connected.add(sender)
-                    uid = "cache_result.rules"
-                    post_save.connect(_on_save, sender=sender, dispatch_uid=uid)
-                    pre_delete.connect(_on_delete, sender=sender, dispatch_uid=uid)
+def _connect_rules_of(wrapper: "AnyWrapper") -> None:
+    for rule in wrapper.rules:
+        try:
+            model = rule.resolved_model
+        except LookupError:
+            continue  # `manage.py check` names it
+        with _lock:
+            if model in _connected:
+                continue
+            _connected.add(model)
+        for sender in _senders(model):
+            post_save.connect(_on_save, sender=sender, dispatch_uid="cache_result.rules")
+            pre_delete.connect(_on_delete, sender=sender, dispatch_uid="cache_result.rules")
 
 
 def _senders(model: type[models.Model]) -> Iterator[type[models.Model]]:

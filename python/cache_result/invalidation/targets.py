@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from asgiref.sync import async_to_sync
 
@@ -17,17 +16,15 @@ if TYPE_CHECKING:
 class Targets:
     """Scopes by wrapper, and calls to refresh. Each once, however often it is named."""
 
-    __slots__ = ("_rewarms", "_scopes", "_wrappers")
+    __slots__ = ("_rewarms", "_scopes")
 
     def __init__(self) -> None:
-        self._wrappers: dict[int, ref[AnyWrapper]] = {}
-        self._scopes: dict[int, set[bytes]] = {}
+        self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._rewarms: dict[str, Callable[[], object]] = {}
 
     def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes]) -> None:
         """These scopes of ``wrapper`` are to change."""
-        self._wrappers[id(wrapper)] = ref(wrapper)
-        self._scopes.setdefault(id(wrapper), set()).update(scopes)
+        self._scopes.setdefault(wrapper, set()).update(scopes)
 
     def add_rewarm(self, wrapper: "AnyWrapper", arguments: dict[str, Any]) -> None:
         """This call of ``wrapper`` is to be refreshed afterwards."""
@@ -39,9 +36,8 @@ class Targets:
 
     def merge(self, other: "Targets") -> None:
         """Takes over what ``other`` has."""
-        for identity, scopes in other._scopes.items():
-            self._wrappers[identity] = other._wrappers[identity]
-            self._scopes.setdefault(identity, set()).update(scopes)
+        for wrapper, scopes in other._scopes.items():
+            self.add(wrapper, scopes)
         self._rewarms.update(other._rewarms)
 
     def touch(self, scopes: Iterable[bytes]) -> bool:
@@ -54,10 +50,8 @@ class Targets:
     def invalidate(self) -> None:
         """Starts new generations: one batch per cache."""
         batches: dict[Any, set[bytes]] = {}
-        for identity, scopes in self._scopes.items():
-            wrapper = self._wrappers[identity]()
-            if wrapper is not None:
-                batches.setdefault(wrapper.storage, set()).update(scopes)
+        for wrapper, scopes in self._scopes.items():
+            batches.setdefault(wrapper.storage, set()).update(scopes)
         self._scopes.clear()
         for storage, scopes in batches.items():
             storage.invalidate(sorted(scopes))

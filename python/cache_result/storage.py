@@ -9,7 +9,7 @@ import binascii
 import pickle
 import zlib
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import wraps
 from threading import Lock
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
@@ -63,9 +63,11 @@ def operation(
 ) -> Callable[Concatenate[Any, P], R]:
     """Makes a blocking method of a plan. ``Storage.aperform`` runs the same plan in asyncio."""
 
+    name = plan.__name__
+
     @wraps(plan)
     def perform(self: "Storage", *args: P.args, **kwargs: P.kwargs) -> R:
-        return cast(R, self._perform(plan.__name__, lambda: plan(self, *args, **kwargs), args))
+        return cast(R, self._perform(name, plan, args))
 
     perform.plan = plan  # type: ignore[attr-defined]
     return cast(Callable[Concatenate[Any, P], R], perform)
@@ -73,42 +75,32 @@ def operation(
 
 def _run(cache: BaseCache, plan: Plan[R]) -> R:
     """Runs a plan by plain calls."""
-    step: Callable[[], tuple[Any, ...]] = lambda: next(plan)  # noqa: E731 - rebound below
-    while True:
-        try:
-            method, *args = step()
-        except StopIteration as stop:
-            return cast(R, stop.value)
-        try:
-            result = getattr(cache, method)(*args)
-        except Exception as error:
-            step = _thrower(plan, error)
-        else:
-            step = _sender(plan, result)
+    try:
+        call = next(plan)
+        while True:
+            try:
+                result = getattr(cache, call[0])(*call[1:])
+            except Exception as error:
+                call = plan.throw(error)
+            else:
+                call = plan.send(result)
+    except StopIteration as stop:
+        return cast(R, stop.value)
 
 
 async def _arun(cache: BaseCache, plan: Plan[R]) -> R:
     """Runs a plan by the backend's own a-methods."""
-    step: Callable[[], tuple[Any, ...]] = lambda: next(plan)  # noqa: E731 - rebound below
-    while True:
-        try:
-            method, *args = step()
-        except StopIteration as stop:
-            return cast(R, stop.value)
-        try:
-            result = await cast(Awaitable[Any], getattr(cache, f"a{method}")(*args))
-        except Exception as error:
-            step = _thrower(plan, error)
-        else:
-            step = _sender(plan, result)
-
-
-def _sender(plan: Plan[Any], result: Any) -> Callable[[], tuple[Any, ...]]:
-    return lambda: plan.send(result)
-
-
-def _thrower(plan: Plan[Any], error: Exception) -> Callable[[], tuple[Any, ...]]:
-    return lambda: plan.throw(error)
+    try:
+        call = next(plan)
+        while True:
+            try:
+                result = await getattr(cache, f"a{call[0]}")(*call[1:])
+            except Exception as error:
+                call = plan.throw(error)
+            else:
+                call = plan.send(result)
+    except StopIteration as stop:
+        return cast(R, stop.value)
 
 
 class Storage:
@@ -164,7 +156,7 @@ class Storage:
             return None
 
     @operation
-    def create(self, keys: list[str], tokens: list[str], timeout: float | None) -> Plan[list[Any]]:
+    def create(self, keys: list[str], tokens: list[int], timeout: float | None) -> Plan[list[Any]]:
         """Adds tokens where there are none, and reads back what is there (file caches lie)."""
         for key, token in zip(keys, tokens, strict=True):
             yield "add", key, token, timeout
@@ -172,7 +164,7 @@ class Storage:
         return [found.get(key) for key in keys]
 
     @operation
-    def claim(self, lease: str, own: str, keys: list[str]) -> Plan[list[Any] | bool | None]:
+    def claim(self, lease: str, own: int, keys: list[str]) -> Plan[list[Any] | bool | None]:
         """Takes the lease and reads ``keys``; False when another has it, None when nobody can."""
         won = yield "add", lease, own, self._lease_timeout
         if not won:
@@ -181,7 +173,7 @@ class Storage:
         return [found.get(key) for key in keys]
 
     @operation
-    def release(self, lease: str, mark: str | None) -> Plan[bool]:
+    def release(self, lease: str, mark: int | None) -> Plan[bool]:
         """Gives the lease back, or leaves ``mark`` in it for those who look for it."""
         if mark is None:
             yield "delete", lease
@@ -190,7 +182,7 @@ class Storage:
         return True
 
     @operation
-    def put(self, key: str, token: str, timeout: float | None) -> Plan[bool]:
+    def put(self, key: str, token: int, timeout: float | None) -> Plan[bool]:
         """Sets an entry's own token."""
         yield "set", key, token, timeout
         return True
@@ -263,14 +255,14 @@ class Storage:
         # The thread has a backend object of its own.
         return await sync_to_async(lambda: _run(self.cache, plan), thread_sensitive=True)()
 
-    def _perform(self, name: str, plan: Callable[[], Plan[Any]], args: tuple[Any, ...]) -> Any:
+    def _perform(self, name: str, plan: Callable[..., Plan[Any]], args: tuple[Any, ...]) -> Any:
         if not self._breaker.allows():
             return self._refused(name, args)
         try:
             cache = self.cache
             if self._pending:
                 _run(cache, self._deliver())
-            result = _run(cache, plan())
+            result = _run(cache, plan(self, *args))
         except Exception as error:
             return self._failed(name, args, error)
         self._breaker.succeeded()

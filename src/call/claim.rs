@@ -9,6 +9,8 @@ use std::time::Instant;
 /// Pauses between two looks at somebody else's lease, in seconds.
 const FIRST_PAUSE: f64 = 0.002;
 const LONGEST_PAUSE: f64 = 0.1;
+/// So many looks (about a second) a holder may take between its two writes, lease and own token.
+const DOUBTS: usize = 16;
 
 /// What came of asking for the lease.
 pub(super) enum Claim<E> {
@@ -33,7 +35,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         began: Instant,
     ) -> Claim<E> {
         let mut pause = FIRST_PAUSE;
-        let mut doubtful = None;
+        let mut doubts = 0;
         'claim: loop {
             let lease = self.target.lease_key(tokens);
             let held = Held { key: lease.clone(), since: Instant::now() };
@@ -77,15 +79,15 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 match snapshot_lease {
                     Lease::Free => continue 'claim,
                     Lease::Barren => return Claim::Unleased,
-                    // A holder whose own token is gone fills in vain (the entry was deleted
-                    // meanwhile). One look may fall between his two writes, two do not.
+                    // A holder whose own token is not there fills in vain (the entry was deleted
+                    // meanwhile), or has not come to write it yet.
                     Lease::Held(holder) if own_now != Some(holder) => {
-                        if doubtful == Some(holder) {
+                        doubts += 1;
+                        if doubts == DOUBTS {
                             return Claim::Unleased;
                         }
-                        doubtful = Some(holder);
                     }
-                    Lease::Held(_) => doubtful = None,
+                    Lease::Held(_) => doubts = 0,
                 }
             }
         }

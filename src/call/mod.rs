@@ -9,8 +9,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use run::{Call, Surroundings};
-pub use target::{Target, valid_in};
+pub use run::{Call, First, Surroundings};
+pub use target::{Target, valid_in, valid_with};
 
 /// Among whom a fill is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

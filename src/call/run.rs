@@ -20,6 +20,16 @@ pub struct Surroundings {
     pub reentrant: bool,
 }
 
+/// What the caller has read already.
+pub enum First<E> {
+    /// Nothing.
+    Unread,
+    /// The backend could not be read.
+    Down,
+    /// This.
+    Read(Snapshot<E>),
+}
+
 /// One call under way.
 pub struct Call<E, V: Clone> {
     /// What it is about.
@@ -33,8 +43,8 @@ pub struct Call<E, V: Clone> {
 }
 
 impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
-    /// Runs the call. `first` is a read that the caller has made already.
-    pub async fn run(self, mode: Mode, first: Option<Snapshot<E>>) -> Outcome<E, V> {
+    /// Runs the call.
+    pub async fn run(self, mode: Mode, first: First<E>) -> Outcome<E, V> {
         let here = self.surroundings;
         match mode {
             Mode::Bypass => self.alone(Status::Bypass, None).await,
@@ -46,12 +56,13 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         }
     }
 
-    async fn get(self, mode: Mode, mut first: Option<Snapshot<E>>) -> Outcome<E, V> {
+    async fn get(self, mode: Mode, mut first: First<E>) -> Outcome<E, V> {
         let began = Instant::now();
         loop {
-            let snapshot = match first.take() {
-                Some(snapshot) => Some(snapshot),
-                None => self.read(None).await,
+            let snapshot = match std::mem::replace(&mut first, First::Unread) {
+                First::Read(snapshot) => Some(snapshot),
+                First::Down => None,
+                First::Unread => self.read(None).await,
             };
             if let Some((times, payload)) = snapshot.as_ref().and_then(|s| self.target.check(s)) {
                 let entry = snapshot.and_then(|s| s.entry).expect("a valid entry is there");

@@ -49,9 +49,7 @@ impl Target {
     pub(super) fn check<E: AsRef<[u8]>>(&self, snapshot: &Snapshot<E>) -> Option<(Times, usize)> {
         let entry = snapshot.entry.as_ref()?.as_ref();
         match &self.index {
-            None => valid(entry, self.plan, self.scopes.len(), |at| {
-                snapshot.tokens.get(at).copied().flatten()
-            }),
+            None => valid_with(&snapshot.tokens, entry, self.plan),
             Some(index) => valid_in(index, entry, self.plan, &self.key, &self.scopes),
         }
     }
@@ -89,6 +87,12 @@ fn valid(
     let all = header.tokens.iter().enumerate().all(|(at, token)| current(at) == Some(*token));
     let times = Times { cached_at: header.cached_at, expires_at: header.expires_at };
     all.then_some((times, payload))
+}
+
+/// [`valid`] for an entry of a shared backend, read together with its `tokens`, the own one last.
+#[must_use]
+pub fn valid_with(tokens: &[Option<Token>], entry: &[u8], plan: u64) -> Option<(Times, usize)> {
+    valid(entry, plan, tokens.len().checked_sub(1)?, |at| tokens[at])
 }
 
 /// [`valid`] for an entry of an in-process cache, whose generations are in `index`.

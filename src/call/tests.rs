@@ -1,6 +1,6 @@
 //! The flow against a shared backend that is a map.
 
-use super::{Call, Landing, Mode, Outcome, Sharing, Status, Surroundings, Target};
+use super::{Call, First, Landing, Mode, Outcome, Sharing, Status, Surroundings, Target};
 use crate::flight::{Crew, Flights, next_sequence};
 use crate::index::{ScopeId, Token};
 use crate::key::Digest;
@@ -83,7 +83,7 @@ fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
     };
     let flights = Arc::clone(flights);
     let surroundings = Surroundings::default();
-    Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, None))
+    Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, First::Unread))
 }
 
 fn returned(value: u32) -> Answer<Bytes, u32> {

@@ -15,8 +15,8 @@ use pyo3::prelude::*;
 pub struct Plan {
     /// The readable start of every key.
     pub head: String,
-    /// Canonical bytes that every key starts with: namespace, function, version.
-    pub identity: Vec<u8>,
+    /// What every key starts with: BLAKE3 of namespace, function and version.
+    pub identity: [u8; 32],
     /// Canonical bytes that every scope starts with: the function.
     pub function: Vec<u8>,
     /// The scope of the whole function.
@@ -39,6 +39,17 @@ pub struct Parts {
     pub text: String,
     /// Every scope but its own: function, partitions, rule sets.
     pub scopes: Vec<ScopeId>,
+}
+
+impl Parts {
+    /// The entry's key, then its generations', its own last: what one read of a shared backend takes.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::with_capacity(self.scopes.len() + 3);
+        keys.push(self.text.clone());
+        keys.extend(self.scopes.iter().map(ScopeId::key));
+        keys.push(ScopeId::own(&self.key).key());
+        keys
+    }
 }
 
 impl Plan {

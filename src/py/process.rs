@@ -50,10 +50,10 @@ pub fn clock_reset() {
     clock::reset();
 }
 
-/// A token that was never used before, as text.
+/// A token that was never used before.
 #[pyfunction]
-pub fn fresh_token() -> String {
-    Token::fresh().text()
+pub fn fresh_token() -> u128 {
+    Token::fresh().number()
 }
 
 /// The key under which a shared backend keeps the token of the scope with this 16-byte id.

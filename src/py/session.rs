@@ -6,13 +6,13 @@ use super::outcome::{Blob, Finished, Product, Shared};
 use super::process;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
-use crate::call::{Call, Mode, Outcome, Status, Surroundings};
+use crate::call::{Call, First, Mode, Outcome, Status, Surroundings};
 use crate::flight::{Crew, Flight};
 use crate::index::{ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use std::time::Duration;
 pub type Landing = crate::call::Landing<Shared>;
 type Replies = Answer<Blob, Shared>;
 
-/// What the lease says when its holder stored nothing.
-const BARREN: &str = "-";
+/// What the lease says when its holder stored nothing: no token is zero.
+const BARREN: u128 = 0;
 
 /// What the driver of a session is to do next.
 pub enum Step<'py> {
@@ -74,7 +74,7 @@ impl Session {
         prepared: Prepared,
         mode: Mode,
         crew: Crew,
-        first: Option<Snapshot<Blob>>,
+        first: First<Blob>,
     ) -> PyResult<Self> {
         let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
         let wrapper = wrapper.clone().unbind();
@@ -115,7 +115,7 @@ impl Session {
                 let entry = Blob::read(reply);
                 Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
             }
-            Expect::Many { lease } => Answer::Snapshot(self.snapshot(reply, lease)?),
+            Expect::Many { lease } => Answer::Snapshot(snapshot(reply, self.scopes(), lease)?),
             Expect::Created if reply.is_none() => Answer::Tokens(None),
             Expect::Created => {
                 let tokens = reply.try_iter()?.map(|token| Ok(token_of(&token?)));
@@ -123,13 +123,19 @@ impl Session {
             }
             Expect::Claimed if reply.is_none() => Answer::Snapshot(None),
             Expect::Claimed if reply.is_instance_of::<PyList>() => {
-                Answer::Snapshot(self.snapshot(reply, false)?)
+                Answer::Snapshot(snapshot(reply, self.scopes(), false)?)
             }
             Expect::Claimed => Answer::Taken,
             Expect::Recovered => {
                 let wrapper = self.wrapper.bind(py).clone();
-                self.flow =
-                    begin(&wrapper, &self.binding, &self.prepared, self.mode, self.crew, None)?;
+                self.flow = begin(
+                    &wrapper,
+                    &self.binding,
+                    &self.prepared,
+                    self.mode,
+                    self.crew,
+                    First::Unread,
+                )?;
                 return self.go_on(py, None);
             }
         };
@@ -216,7 +222,7 @@ impl Session {
                 ("get", (self.entry(),).into_pyobject(py)?, Expect::Entry)
             }
             Ask::Read { lease } => {
-                let mut keys = self.keys();
+                let mut keys = self.prepared.parts.keys();
                 let expect = Expect::Many { lease: lease.is_some() };
                 keys.extend(lease);
                 ("read", (keys,).into_pyobject(py)?, expect)
@@ -224,19 +230,25 @@ impl Session {
             Ask::Create { missing } => {
                 let scopes = &self.prepared.parts.scopes;
                 let keys: Vec<String> = missing.iter().map(|&at| scopes[at].key()).collect();
-                let tokens: Vec<String> = keys.iter().map(|_| Token::fresh().text()).collect();
+                let tokens: Vec<u128> = keys.iter().map(|_| Token::fresh().number()).collect();
                 let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
             }
-            Ask::Claim { lease, own } => {
-                ("claim", (lease, own.text(), self.keys()).into_pyobject(py)?, Expect::Claimed)
-            }
+            Ask::Claim { lease, own } => (
+                "claim",
+                (lease, own.number(), self.prepared.parts.keys()).into_pyobject(py)?,
+                Expect::Claimed,
+            ),
             Ask::Arm { .. } if self.binding.index.is_some() => {
                 ("enter", PyTuple::empty(py), Expect::Entered)
             }
             Ask::Arm { own } => {
                 let timeout = self.wrapper.get().judge.lifetimes().own;
-                ("put", (self.own().key(), own.text(), timeout).into_pyobject(py)?, Expect::Success)
+                (
+                    "put",
+                    (self.own().key(), own.number(), timeout).into_pyobject(py)?,
+                    Expect::Success,
+                )
             }
             Ask::Store { entry, timeout_ms } => {
                 let entry = PyBytes::new(py, &entry);
@@ -299,23 +311,6 @@ impl Session {
         Ok(Step::Over(finished))
     }
 
-    fn snapshot(
-        &self,
-        reply: &Bound<'_, PyAny>,
-        with_lease: bool,
-    ) -> PyResult<Option<Snapshot<Blob>>> {
-        if reply.is_none() {
-            return Ok(None);
-        }
-        let list = reply.cast::<PyList>()?;
-        let entry = Blob::read(&list.get_item(0)?);
-        let count = self.prepared.parts.scopes.len() + 1;
-        let tokens = (1..=count).map(|at| Ok(token_of(&list.get_item(at)?)));
-        let tokens = tokens.collect::<PyResult<Vec<_>>>()?;
-        let lease = if with_lease { lease_of(&list.get_item(count + 1)?) } else { Lease::Free };
-        Ok(Some(Snapshot { entry, tokens, lease }))
-    }
-
     fn entry(&self) -> &str {
         &self.prepared.parts.text
     }
@@ -324,11 +319,26 @@ impl Session {
         ScopeId::own(&self.prepared.parts.key)
     }
 
-    /// The entry's key, then its generations', its own last.
-    fn keys(&self) -> Vec<String> {
-        let scopes = self.prepared.parts.scopes.iter().map(ScopeId::key);
-        std::iter::once(self.entry().to_owned()).chain(scopes).chain([self.own().key()]).collect()
+    fn scopes(&self) -> usize {
+        self.prepared.parts.scopes.len()
     }
+}
+
+/// What the storage's `read` returned for the keys of a call with so many shared scopes.
+pub fn snapshot(
+    reply: &Bound<'_, PyAny>,
+    scopes: usize,
+    with_lease: bool,
+) -> PyResult<Option<Snapshot<Blob>>> {
+    if reply.is_none() {
+        return Ok(None);
+    }
+    let list = reply.cast::<PyList>()?;
+    let entry = Blob::read(&list.get_item(0)?);
+    let tokens = (1..=scopes + 1).map(|at| Ok(token_of(&list.get_item(at)?)));
+    let tokens = tokens.collect::<PyResult<Vec<_>>>()?;
+    let lease = if with_lease { lease_of(&list.get_item(scopes + 2)?) } else { Lease::Free };
+    Ok(Some(Snapshot { entry, tokens, lease }))
 }
 
 /// Unpickles a payload.
@@ -338,14 +348,15 @@ pub fn load<'py>(py: Python<'py>, entry: &Blob, payload: usize) -> PyResult<Boun
 }
 
 fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
-    Token::parse(value.cast::<PyString>().ok()?.to_str().ok()?.as_bytes())
+    let number: u128 = value.cast_exact::<PyInt>().ok()?.extract().ok()?;
+    (number != BARREN).then(|| Token::from_number(number))
 }
 
 fn lease_of(value: &Bound<'_, PyAny>) -> Lease {
-    match value.cast::<PyString>() {
-        Err(_) => Lease::Free,
-        Ok(text) if text.to_str().is_ok_and(|text| text == BARREN) => Lease::Barren,
-        Ok(_) => token_of(value).map_or(Lease::Free, Lease::Held),
+    match token_of(value) {
+        Some(holder) => Lease::Held(holder),
+        None if value.is_none() => Lease::Free,
+        None => Lease::Barren,
     }
 }
 
@@ -355,7 +366,7 @@ fn begin(
     prepared: &Prepared,
     mode: Mode,
     crew: Crew,
-    first: Option<Snapshot<Blob>>,
+    first: First<Blob>,
 ) -> PyResult<Flow<Blob, Shared>> {
     let py = wrapper.py();
     let open = process::any_open_transaction();

@@ -1,12 +1,11 @@
 //! The synchronous call, driven by the thread that makes it.
 
-use super::binding::{Binding, unusable_status};
+use super::binding::{Binding, Prepared, unusable_status};
 use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
-use super::plan::Parts;
-use super::session::{Landing, Session, Step, load};
+use super::session::{Landing, Session, Step, load, snapshot};
 use super::wrapper::Wrapper;
-use crate::call::{Mode, Status, valid_in};
+use crate::call::{First, Mode, Status, valid_in, valid_with};
 use crate::flight::{Crew, Flight};
 use crate::port::{Lease, Snapshot};
 use pyo3::exceptions::PyException;
@@ -41,31 +40,12 @@ impl Wrapper {
             return give(py, finished, want);
         }
         let prepared = this.prepare(py, &binding, args, kwargs)?;
-        let mut first = None;
-        if let (Some(get), Mode::Get | Mode::Peek, false) = (&binding.get, mode, prepared.touched) {
-            let entry = match get.bind(py).call1((prepared.parts.text.as_str(),)) {
-                Ok(stored) => Blob::read(&stored),
-                // The value under this key does not load: the storage deletes it.
-                Err(error) if error.is_instance_of::<PyException>(py) => {
-                    let keys = PyList::new(py, [prepared.parts.text.as_str()])?;
-                    binding.storage.bind(py).call_method1("delete", (keys,))?;
-                    None
-                }
-                Err(error) => return Err(error),
-            };
-            if let (Some(entry), Some(index)) = (&entry, &binding.index) {
-                let Parts { key, scopes, .. } = &prepared.parts;
-                let bytes = entry.as_ref();
-                let found = valid_in(index, bytes, binding.fingerprint, key, scopes);
-                let loaded = found.map(|(times, payload)| (times, load(py, entry, payload)));
-                if let Some((times, Ok(value))) = loaded {
-                    let value = Some(value.unbind());
-                    let times = Some(times);
-                    return give(py, Finished { value, status: Status::Hit, times }, want);
-                }
+        let mut first = First::Unread;
+        if matches!(mode, Mode::Get | Mode::Peek) && !prepared.touched {
+            match first_read(py, &binding, &prepared)? {
+                Read::Valid(finished) => return give(py, finished, want),
+                Read::Invalid(found) => first = found,
             }
-            let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
-            first = Some(snapshot);
         }
         let session = Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first)?;
         let finished = this.drive(py, &binding, session, args, kwargs)?;
@@ -134,6 +114,51 @@ impl Wrapper {
         leading.call_method1(intern!(py, "reset"), (token,))?;
         result
     }
+}
+
+/// What the first look at the cache found.
+enum Read {
+    /// A hit.
+    Valid(Finished),
+    /// No hit.
+    Invalid(First<Blob>),
+}
+
+/// The common case without a flow: one read, one comparison, one unpickling.
+fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResult<Read> {
+    let parts = &prepared.parts;
+    let plan = binding.fingerprint;
+    let storage = binding.storage.bind(py);
+    let (snapshot, found) = if let (Some(get), Some(index)) = (&binding.get, &binding.index) {
+        let entry = match get.bind(py).call1((parts.text.as_str(),)) {
+            Ok(stored) => Blob::read(&stored),
+            // The value under this key does not load: the storage deletes it.
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                let keys = PyList::new(py, [parts.text.as_str()])?;
+                storage.call_method1(intern!(py, "delete"), (keys,))?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let check = |entry: &Blob| valid_in(index, entry.as_ref(), plan, &parts.key, &parts.scopes);
+        let found = entry.as_ref().and_then(check);
+        (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
+    } else {
+        let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
+        let Some(snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
+            return Ok(Read::Invalid(First::Down));
+        };
+        let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
+        let found = snapshot.entry.as_ref().and_then(check);
+        (snapshot, found)
+    };
+    if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found)
+        && let Ok(value) = load(py, entry, payload)
+    {
+        let value = Some(value.unbind());
+        return Ok(Read::Valid(Finished { value, status: Status::Hit, times: Some(times) }));
+    }
+    Ok(Read::Invalid(First::Read(snapshot)))
 }
 
 /// Blocks without the GIL until the flight has ended or the time is over.

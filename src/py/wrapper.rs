@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::session::{Landing, Session};
 use super::steps::Steps;
 use super::ttl::read_ttl;
-use crate::call::Mode;
+use crate::call::{First, Mode};
 use crate::flight::{Crew, Flights};
 use crate::index::ScopeId;
 use crate::key::Writer;
@@ -104,7 +104,7 @@ impl Wrapper {
             judge: Judge { label, lifetime, predicate },
             plan: Plan {
                 head: crate::key::readable(&head, head.len().max(2)),
-                identity: identity.into_bytes(),
+                identity: *blake3::hash(identity.as_bytes()).as_bytes(),
                 function_scope: Plan::function_scope_of(function_bytes.as_bytes()),
                 function: function_bytes.into_bytes(),
                 fields,
@@ -183,7 +183,7 @@ impl Wrapper {
         let binding = Self::binding(slf)?;
         let work = if slf.get().usable(&binding, mode) {
             let prepared = slf.get().prepare(slf.py(), &binding, args, kwargs)?;
-            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, None)?)
+            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread)?)
         } else if mode == Mode::Peek {
             Err(absent())
         } else {

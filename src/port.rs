@@ -65,9 +65,11 @@ pub enum Lease {
 pub enum Ran<E, V> {
     /// A value, and what to store if it is to be stored.
     Returned { value: V, storable: Option<Storable<E>> },
+    /// A value that belongs to this caller's open transaction, and to nobody else.
+    Private { value: V },
     /// An exception, for everybody who waits.
     Raised { error: V },
-    /// An interruption of this caller alone (cancelled, interrupted, exiting).
+    /// An interruption of this caller alone (cancelled, exiting, inside a transaction).
     Interrupted { error: V },
 }
 

@@ -23,7 +23,12 @@ class Breaker:
         self._clock = clock
         self._lock = Lock()
         self._failures = 0
-        self._closed_until = 0.0
+        self._open_until = 0.0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing has failed lately."""
+        return not self._failures
 
     def allows(self) -> bool:
         """Whether the backend may be tried now."""
@@ -31,9 +36,9 @@ class Breaker:
             return True
         with self._lock:
             now = self._clock()
-            if now < self._closed_until:
+            if now < self._open_until:
                 return False
-            self._closed_until = now + self._seconds
+            self._open_until = now + self._seconds
             return True
 
     def failed(self, error: BaseException) -> None:
@@ -42,7 +47,7 @@ class Breaker:
             self._failures += 1
             first = self._failures == 1
             if self._failures >= self._limit:
-                self._closed_until = self._clock() + self._seconds
+                self._open_until = self._clock() + self._seconds
         if first:
             logger.warning(
                 "cache_result: the cache %r fails (%s: %s); results are computed until it is back",

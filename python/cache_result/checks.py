@@ -47,7 +47,9 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     for module, reason in discovery.failed.items():
         hint = "Mend the module, or keep it out of the project's apps."
         found.append(Error(f"{module} could not be imported: {reason}", hint=hint, id="cache_result.E002"))
-    for label in registry.late:
+    for label, module in registry.late.items():
+        if discovery.is_left_out(module.split(".")):
+            continue
         hint = 'Add its module to CACHE_RESULT["MODULES"].'
         message = f"The rules of {label} are not known when the process starts"
         found.append(Error(message, hint=hint, id="cache_result.E003"))
@@ -59,12 +61,14 @@ def check_caches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     default = get_settings().CACHE
     with_rules = {wrapper._alias or default: wrapper.label for wrapper, _ in registry.registered()}
     found: list[CheckMessage] = []
-    for alias in {default, *with_rules}:
+    for alias in sorted({default, *with_rules, *registry.aliases}):
         try:
             backend = caches[alias]
         except InvalidCacheBackendError:
             hint = f"Define it in CACHES, or name one of {', '.join(caches.settings)}."
-            found.append(Error(f"There is no cache {alias!r}", hint=hint, id="cache_result.E004"))
+            user = registry.aliases.get(alias, 'CACHE_RESULT["CACHE"]')
+            message = f"There is no cache {alias!r}, which {user} names"
+            found.append(Error(message, hint=hint, id="cache_result.E004"))
             continue
         found.extend(_soft_ground(alias, backend, with_rules.get(alias)))
     return found

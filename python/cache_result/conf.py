@@ -36,6 +36,10 @@ def _is_seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
 
 
+def _is_timeout(value: Any) -> bool:
+    return _is_seconds(value) and value >= 1  # backends count whole seconds
+
+
 _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "CACHE": ("an alias of CACHES", lambda v: isinstance(v, str) and bool(v)),
     "ENABLED": ("True or False", lambda v: isinstance(v, bool)),
@@ -45,8 +49,8 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) for path in v),
     ),
     "FLIGHT_TIMEOUT": ("a positive number of seconds", _is_seconds),
-    "LEASE_TIMEOUT": ("a positive number of seconds", _is_seconds),
-    "CLOSE_TIMEOUT": ("a positive number of seconds", _is_seconds),
+    "LEASE_TIMEOUT": ("a number of seconds from 1", _is_timeout),
+    "CLOSE_TIMEOUT": ("a number of seconds from 1", _is_timeout),
     "BREAKER": (
         "a pair (failures, seconds)",
         lambda v: (

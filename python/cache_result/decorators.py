@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from cache_result.definition import SingleFlight
-from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
+from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.rules import InvalidationRule
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
@@ -73,9 +73,10 @@ def cache_result(
     """
 
     def decorate(func: Any) -> Any:
-        if isinstance(func, classmethod | staticmethod):
-            return type(func)(decorate(func.__func__))
-        constructor = DefaultKeyConstructor if bare else key_constructor
+        if isinstance(func, staticmethod):
+            return staticmethod(decorate(func.__func__))
+        if isinstance(func, classmethod):
+            return _ClassMethod(decorate(func.__func__))
         return CachedWrapper(
             func,
             constructor,
@@ -88,8 +89,18 @@ def cache_result(
             single_flight=single_flight,
         )
 
-    bare = _is_function(key_constructor)
-    return decorate(key_constructor) if bare else decorate
+    if _is_function(key_constructor):
+        constructor: Any = DefaultKeyConstructor
+        return decorate(key_constructor)
+    constructor = make_constructor(key_constructor)
+    return decorate
+
+
+class _ClassMethod(classmethod):  # type: ignore[type-arg]
+    """A classmethod whose methods (``Class.method.refresh()``) know the class, in Python 3.13 too."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self.__func__.__get__(type(instance) if owner is None else owner)
 
 
 def _is_function(given: Any) -> bool:

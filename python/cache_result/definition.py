@@ -46,7 +46,7 @@ def define(
     :raises ValueError: for an option of the right kind with an unsuitable value.
     """
     label = _check_function(func)
-    asynchronous = iscoroutinefunction(func)
+    asynchronous = _is_async(func)
     parameters = signature(func)
     constructor = make_constructor(key_constructor)
     rules = _check_rules(invalidates_on, parameters, label)
@@ -59,7 +59,7 @@ def define(
     fields = constructor.compile(parameters, label)
     lifetime = _check_ttl(ttl, asynchronous, label)
     predicate = _check_predicate(cache_if, cache_unless, asynchronous, label)
-    identifier = name or constructor.key_identifier or function_id(func)
+    identifier = function_id(func, name or constructor.key_identifier)
     core = (
         func,
         label,
@@ -68,6 +68,7 @@ def define(
         constructor.namespace,
         constructor.get_version(),
         _parameters(parameters),
+        _owner(func),
         fields,
         lifetime,
         predicate,
@@ -97,6 +98,8 @@ def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[Invalid
         return ()
     if isinstance(given, InvalidationRule):
         given = [given]
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"cache_result: invalidates_on={given!r} of {label}: give a list of InvalidationRule")
     rules = tuple(given)
     for rule in rules:
         if not isinstance(rule, InvalidationRule):
@@ -154,6 +157,12 @@ def _wants_call(option: str, callable_: Callable[..., Any], label: str) -> bool:
         raise TypeError(f"cache_result: {option}= of {label} must take the result as its first argument")
     required = [p for p in taken if p.default is Parameter.empty]
     return len(required) > 1 or any(p.kind in variable for p in parameters)
+
+
+def _owner(func: Callable[..., Any]) -> tuple[str, str] | None:
+    """Module and qualified name of the class in whose body ``func`` is defined, if it is."""
+    owner, _, _ = getattr(func, "__qualname__", "").rpartition(".")
+    return None if not owner or owner.endswith("<locals>") else (func.__module__, owner)
 
 
 def _parameters(parameters: Signature) -> list[tuple[str, int, Any, bool]]:

@@ -1,9 +1,9 @@
 """What is decorated: every wrapper with rules, by stable name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 from django.apps import apps
 from django.conf import settings
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
     from cache_result.wrapper import CachedWrapper
 
-_wrappers: "WeakValueDictionary[tuple[str, str], CachedWrapper[..., object]]" = WeakValueDictionary()
+_wrappers: "dict[Hashable, CachedWrapper[..., object]]" = {}
+"""By stable name, so that a function that is defined again and again is held once."""
+_transient: "WeakSet[CachedWrapper[..., object]]" = WeakSet()
+"""Those whose name is this process's own: with the wrapper goes the only way to its entries."""
+aliases: dict[str, str] = {}
+"""Caches that functions name, with the label of one of them."""
 _lock = Lock()
 _listeners: "list[Callable[[CachedWrapper[..., object]], None]]" = []
-late: list[str] = []
-"""Functions whose rules were registered after discovery, so that other processes may not know them."""
+late: dict[str, str] = {}
+"""Functions whose rules were registered after discovery, so that other processes may not know them,
+with their modules."""
 _discovered = False
 
 
@@ -44,9 +50,12 @@ def require_installed(label: str) -> None:
 def register(wrapper: "CachedWrapper[..., object]") -> None:
     """Makes a wrapper's rules known. Registering a function again replaces its former wrapper."""
     with _lock:
-        _wrappers[wrapper.function_id, wrapper.label] = wrapper
+        if "~" in wrapper.function_id:
+            _transient.add(wrapper)
+        else:
+            _wrappers[wrapper.function_id, wrapper.label, wrapper._alias, wrapper.rules] = wrapper
         if _discovered and "<locals>" not in wrapper.label:
-            late.append(wrapper.label)
+            late[wrapper.label] = wrapper.func.__module__
     for listener in _listeners:
         listener(wrapper)
 
@@ -65,7 +74,7 @@ def discovery_done() -> None:
 def registered() -> "Iterator[tuple[CachedWrapper[..., object], InvalidationRule]]":
     """Every rule with its wrapper."""
     with _lock:
-        wrappers = list(_wrappers.values())
+        wrappers = [*_wrappers.values(), *_transient]
     for wrapper in wrappers:
         for rule in wrapper.rules:
             yield wrapper, rule

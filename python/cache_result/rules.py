@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, isfunction
 from typing import Any
 
 from django.apps import apps
@@ -69,6 +69,8 @@ class InvalidationRule:
                     f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is "
                     f"no argument of {label}; it has {', '.join(known) or 'none'}"
                 )
+        if known[:1] in (["self"], ["cls"]):
+            known = known[1:]
         if known and not self.field_mapping:
             raise ValueError(
                 f"cache_result: a rule for {self.model_label} on {label}, which has parameters, must declare "
@@ -94,14 +96,20 @@ class InvalidationRule:
         return [_member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
 
     def missing_paths(self) -> list[str]:
-        """Mapped paths whose first step is neither a field nor an attribute of the model.
+        """Mapped paths whose first step is no single value of the model: not there, a method, or many rows.
 
         :raises LookupError: when there is no such model.
         """
         model = self.resolved_model
-        known = {"pk", *(found.name for found in model._meta.get_fields())}
+        many = {f.name for f in model._meta.get_fields() if f.many_to_many or f.one_to_many}
+        known = {"pk", *(f.name for f in model._meta.get_fields())} - many
         firsts = {path: path.partition(".")[0] for path in self.field_mapping.values()}
-        return [path for path, first in firsts.items() if first not in known and not hasattr(model, first)]
+        return [
+            path
+            for path, first in firsts.items()
+            if first in many
+            or (first not in known and (not hasattr(model, first) or isfunction(getattr(model, first))))
+        ]
 
     def values(self, instance: models.Model) -> dict[str, Any] | None:
         """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
@@ -140,8 +148,8 @@ def _field_at(model: type[models.Model], path: str) -> "models.Field[Any, Any] |
     owner: Any = model
     found: Any = None
     for part in path.split("."):
-        if owner is None:
-            return None
+        if owner is None or isinstance(owner, str):
+            return None  # a relation of an abstract model may not be resolved
         try:
             found = owner._meta.pk if part == "pk" else owner._meta.get_field(part)
         except FieldDoesNotExist:

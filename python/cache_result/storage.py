@@ -11,7 +11,8 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import wraps
-from threading import Lock
+from math import ceil
+from threading import Lock, local
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -47,6 +48,8 @@ UNREADABLE = (
 
 BARREN_SECONDS = 1
 """How long a lease says that its holder stored nothing."""
+LONGEST_SECONDS = 5 * 365 * 24 * 3600
+"""Longer timeouts are not given to the backend."""
 MAX_PENDING = 10_000
 """Invalidations that are kept for a backend that cannot be reached."""
 _PROBE = b"\x00\xffcache_result"
@@ -107,7 +110,7 @@ class Storage:
     """A cache that other processes share: entries and generations live side by side in it."""
 
     shared: ClassVar[bool] = True
-    FAILED: ClassVar[dict[str, Any]] = {"read": None, "create": None, "claim": None, "get": None}
+    FAILED: ClassVar[dict[str, Any]] = {"read_carefully": None, "create": None, "claim": None, "get": None}
     """What an operation returns when the backend is down; False where nothing is said here."""
 
     index: _core.Index | None = None
@@ -118,23 +121,41 @@ class Storage:
     def __init__(self, alias: str) -> None:
         conf = get_settings()
         self.alias = alias
-        self._lease_timeout = conf.LEASE_TIMEOUT
-        self._close_timeout = conf.CLOSE_TIMEOUT
+        # Whole seconds: some backends cut off the rest.
+        self._lease_timeout = ceil(conf.LEASE_TIMEOUT)
+        self._close_timeout = ceil(conf.CLOSE_TIMEOUT)
         self._breaker = Breaker(alias, *conf.BREAKER)
-        self._pending: set[bytes] = set()
+        self._pending: dict[bytes, int] = {}
+        self._kept = 0
+        self._of_thread = local()
         self._lock = Lock()
         self._takes_bytes: bool | None = None
 
     @property
     def cache(self) -> BaseCache:
         """The alias's backend object of this thread."""
-        return caches[self.alias]
+        try:
+            return cast(BaseCache, self._of_thread.cache)
+        except AttributeError:
+            # `caches[alias]` looks it up anew every time, which costs as much as many an operation.
+            self._of_thread.cache = caches[self.alias]
+            return cast(BaseCache, self._of_thread.cache)
 
     # Operations. The first line of each is also what the Rust core relies on.
 
-    @operation
-    def read(self, keys: list[str]) -> Plan[list[Any]]:
+    def read(self, keys: list[str]) -> list[Any] | None:
         """The values under ``keys``, None where there is none. One round trip."""
+        if not self._breaker.at_rest or self._pending:
+            return cast("list[Any] | None", self.read_carefully(keys))
+        try:
+            get = self.cache.get_many(keys).get
+        except Exception:
+            return cast("list[Any] | None", self.read_carefully(keys))
+        return [get(key) for key in keys]
+
+    @operation
+    def read_carefully(self, keys: list[str]) -> Plan[list[Any]]:
+        """``read`` when something is or may be wrong."""
         try:
             found = yield "get_many", keys
         except UNREADABLE:
@@ -182,6 +203,13 @@ class Storage:
         return True
 
     @operation
+    def abandon(self, lease: str, own: int) -> Plan[bool]:
+        """Gives back a lease that may have been had, if it was."""
+        if (yield "get", lease) == own:
+            yield "delete", lease
+        return True
+
+    @operation
     def put(self, key: str, token: int, timeout: float | None) -> Plan[bool]:
         """Sets an entry's own token."""
         yield "set", key, token, timeout
@@ -192,6 +220,8 @@ class Storage:
         """Stores an entry, as ASCII text where the alias's serializer refuses bytes."""
         if self._takes_bytes is None:
             self._takes_bytes = yield from self._probe()
+        if timeout is not None and timeout > LONGEST_SECONDS:
+            timeout = None  # the header knows the end; Memcached counts to 2038 only
         value = entry if self._takes_bytes is not False else b64encode(entry).decode("ascii")
         yield "set", key, value, timeout
         return True
@@ -213,27 +243,36 @@ class Storage:
 
     @operation
     def forget(self, key: str, own: bytes) -> Plan[bool]:
-        """Deletes an entry together with its own token, so that no fill under way can bring it back."""
-        yield "delete_many", [key, _core.generation_key(own)]
+        """Deletes an entry and voids its own token, so that no fill under way can bring it back."""
+        yield from self._renew([own])
+        yield "delete", key
         return True
 
     @operation
     def invalidate(self, scopes: Sequence[bytes]) -> Plan[bool]:
-        """Starts a new generation of each scope. One write for one scope, one batch for many."""
+        """Starts a new generation of each scope: one write for one scope, one batch for many."""
+        yield from self._renew(scopes)
+        return True
+
+    def _renew(self, scopes: Sequence[bytes]) -> Plan[None]:
+        """Writes new tokens and reads them back: some backends swallow what they cannot write."""
         tokens = {_core.generation_key(scope): _core.fresh_token() for scope in scopes}
         if len(tokens) == 1:
             ((key, token),) = tokens.items()
             yield "set", key, token, self._close_timeout
         elif tokens:
-            failed = yield "set_many", tokens, self._close_timeout
-            if failed:
-                raise UndeliveredError(f"{len(failed)} of {len(tokens)} generations were not written")
-        return True
+            yield "set_many", tokens, self._close_timeout
+        found = yield "get_many", list(tokens)
+        missing = sum(found.get(key) is None for key in tokens)
+        if missing:
+            raise UndeliveredError(f"{missing} of {len(tokens)} generations were not written")
 
     # Running them.
 
     async def aperform(self, name: str, *args: Any) -> Any:
         """The operation ``name`` through Django's async cache API."""
+        if name == "read":
+            name = "read_carefully"
         plan = getattr(type(self), name).plan
         if not self._breaker.allows():
             return self._refused(name, args)
@@ -247,7 +286,7 @@ class Storage:
         return result
 
     async def _adrive(self, plan: Plan[R]) -> R:
-        cache = self.cache
+        cache = caches[self.alias]
         if _is_async(cache):
             return await _arun(cache, plan)
         if type(cache) is LocMemCache:  # memory only: nothing in it can block the event loop
@@ -285,26 +324,29 @@ class Storage:
     # cache by this process: its calls compute, and the first one after the outage delivers them.
 
     def _keep(self, scopes: Iterable[bytes]) -> None:
+        lost = 0
         with self._lock:
-            room = MAX_PENDING - len(self._pending)
-            kept = [scope for scope in scopes if scope not in self._pending]
-            self._pending.update(kept[:room])
-        if len(kept) > room:
+            for scope in scopes:
+                if scope not in self._pending and len(self._pending) >= MAX_PENDING:
+                    lost += 1
+                    continue
+                self._kept += 1
+                self._pending[scope] = self._kept
+        if lost:
             logger.error(
                 "cache_result: %d invalidations for the cache %r were given up; clear it when it is back",
-                len(kept) - room,
+                lost,
                 self.alias,
             )
 
     def _deliver(self) -> Plan[None]:
         with self._lock:
-            pending = list(self._pending)
-        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in pending}
-        failed = yield "set_many", tokens, self._close_timeout
-        if failed:
-            raise UndeliveredError(f"{len(failed)} of {len(tokens)} generations were not written")
+            pending = dict(self._pending)
+        yield from self._renew(list(pending))
         with self._lock:
-            self._pending.difference_update(pending)
+            for scope, kept in pending.items():
+                if self._pending.get(scope) == kept:  # else it was invalidated again meanwhile
+                    del self._pending[scope]
 
 
 class LocalStorage(Storage):
@@ -333,20 +375,18 @@ class LocalStorage(Storage):
         self, key: str, entry: bytes, timeout: float | None, mark: Any, own: bytes
     ) -> Plan[bool]:
         """Stores an entry, unless the store was cleared during the fill."""
-        if (yield "get", _UNCLEARED) != mark:
+        if mark is None or (yield "get", _UNCLEARED) != mark:
             return False
         yield "set", key, entry, timeout
         if (yield "get", _UNCLEARED) == mark:
             return True
-        yield from LocalStorage.forget.plan(self, key, own)  # type: ignore[attr-defined]
+        self.invalidate([own])
         return False
 
-    @operation
-    def forget(self, key: str, own: bytes) -> Plan[bool]:
-        """Deletes an entry and starts a new generation of its own scope."""
-        cast(_core.Index, self.index).renew([own])
-        yield "delete", key
-        return True
+    def forget(self, key: str, own: bytes) -> bool:
+        """Starts a new generation of the entry's own scope, and deletes its bytes."""
+        self.invalidate([own])
+        return self.delete([key])
 
     def invalidate(self, scopes: Sequence[bytes]) -> bool:
         """Starts a new generation of each scope."""
@@ -357,6 +397,10 @@ class LocalStorage(Storage):
         """The operation ``name`` through Django's async cache API."""
         if name == "invalidate":
             return self.invalidate(*args)
+        if name == "forget":
+            key, own = args
+            self.invalidate([own])
+            return await super().aperform("delete", [key])
         return await super().aperform(name, *args)
 
 
@@ -371,7 +415,7 @@ def _index_of(cache: BaseCache, alias: str) -> _core.Index:
     if identity not in _indexes:
         # Each entry has a scope of its own, and others besides.
         entries = getattr(cache, "_max_entries", 0)
-        _indexes[identity] = _core.Index(max(65_536, 4 * entries))
+        _indexes[identity] = _core.Index(min(max(65_536, 4 * entries), 2**24))
     return _indexes[identity]
 
 

@@ -20,10 +20,9 @@ from typing import (
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
 
-from cache_result import _core, registry, responses
+from cache_result import _core, fills, registry, responses, transaction
 from cache_result.conf import get_settings
 from cache_result.definition import SingleFlight, define
-from cache_result.flights import leading
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.reports import logger, verdict_failed
 from cache_result.rules import InvalidationRule, RuleMember
@@ -87,6 +86,8 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self.rules = definition.rules
         self._alias = cache
         self._single_flight = single_flight
+        if cache is not None:
+            registry.aliases[cache] = self.label
         if self.rules:
             registry.register(cast(Any, self))
         return self
@@ -189,6 +190,13 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
                     case ("pause", seconds):
                         await asyncio.sleep(seconds)
                         step = steps.paused()
+        except GeneratorExit:
+            raise  # a coroutine that is thrown away must not wait for anything
+        except BaseException:
+            held = steps.close()
+            if held is not None:
+                await asyncio.shield(storage.aperform("abandon", *held))
+            raise
         finally:
             steps.close()
 
@@ -196,14 +204,14 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self, steps: _core.Steps, store: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, ...]:
         key = steps.key()
-        inside = leading.set(leading.get() | {key}) if key is not None else None
+        fill = fills.enter(key) if key is not None else None
         try:
             value = await self._invoke(args, kwargs)
         except BaseException as error:
             return steps.raised(error)
         finally:
-            if inside is not None:
-                leading.reset(inside)
+            if fill is not None:
+                fills.leave(fill)
         if not store:
             return steps.returned(value)
         try:
@@ -226,6 +234,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
     def _bind(self) -> tuple[Any, ...]:
         """Everything that depends on settings: looked up again after each reconfiguration."""
+        transaction.watch_connections()  # for those who have not installed the app
         conf = get_settings()
         storage = get_storage(self._alias or conf.CACHE)
         enabled, rule_sets = conf.ENABLED, list[list[RuleMember]]()
@@ -250,7 +259,10 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         """The sets of arguments that rules map, each once."""
         sets: dict[Any, list[RuleMember]] = {}
         for rule in self.rules:
-            members = rule.members
+            try:
+                members = rule.members
+            except LookupError:
+                continue  # `manage.py check` names the model that is not there
             if members:
                 shape = tuple(
                     (name, reading if reading != "field" else read) for name, reading, read in members

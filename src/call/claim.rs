@@ -1,6 +1,7 @@
 //! The cluster's lease: among the processes that share a backend, one fills.
 
 use super::Times;
+use super::fill::Own;
 use super::run::Call;
 use crate::index::Token;
 use crate::port::{Answer, Ask, Lease};
@@ -14,7 +15,7 @@ const DOUBTS: usize = 16;
 
 /// What came of asking for the lease.
 pub(super) enum Claim<E> {
-    Leased(Held),
+    Leased(Held, Own),
     Unleased,
     Found { entry: E, times: Times, payload: usize },
     TimedOut,
@@ -28,18 +29,14 @@ pub(super) struct Held {
 
 impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     /// Takes the lease, or waits for what its holder stores.
-    pub(super) async fn claim(
-        &self,
-        tokens: &mut Vec<Option<Token>>,
-        own: Token,
-        began: Instant,
-    ) -> Claim<E> {
+    pub(super) async fn claim(&self, tokens: &mut Vec<Option<Token>>, began: Instant) -> Claim<E> {
+        let mut own = Own::Drawn(Token::fresh());
         let mut pause = FIRST_PAUSE;
         let mut doubts = 0;
         'claim: loop {
             let lease = self.target.lease_key(tokens);
             let held = Held { key: lease.clone(), since: Instant::now() };
-            match self.port.ask(Ask::Claim { lease: lease.clone(), own }).await {
+            match self.port.ask(Ask::Claim { lease: lease.clone(), own: own.token() }).await {
                 Answer::Taken => {}
                 Answer::Snapshot(Some(snapshot)) => {
                     if let Some((times, payload)) = self.target.check(&snapshot) {
@@ -48,7 +45,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                         return Claim::Found { entry, times, payload };
                     }
                     *tokens = snapshot.tokens;
-                    return Claim::Leased(held);
+                    return Claim::Leased(held, own);
                 }
                 _ => return Claim::Unleased,
             }
@@ -77,7 +74,14 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                     continue 'claim;
                 }
                 match snapshot_lease {
-                    Lease::Free => continue 'claim,
+                    Lease::Free => {
+                        // The holder died or is slow. If he is slow he may still finish, so his
+                        // token stays; whatever changes it voids this fill like his.
+                        if let Some(token) = own_now {
+                            own = Own::Kept(token);
+                        }
+                        continue 'claim;
+                    }
                     Lease::Barren => return Claim::Unleased,
                     // A holder whose own token is not there fills in vain (the entry was deleted
                     // meanwhile), or has not come to write it yet.

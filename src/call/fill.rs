@@ -21,28 +21,43 @@ pub(super) struct Fill<V: Clone> {
     pub status: Status,
 }
 
+/// The token of the entry's own scope under which a fill stores.
+#[derive(Clone, Copy)]
+pub(super) enum Own {
+    /// A new one, which voids whatever was stored or is being filled under another.
+    Drawn(Token),
+    /// The current one: what carries it stays valid.
+    Kept(Token),
+}
+
+impl Own {
+    pub(super) fn token(self) -> Token {
+        match self {
+            Self::Drawn(token) | Self::Kept(token) => token,
+        }
+    }
+}
+
 impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     pub(super) async fn fill_unshared(self, mut tokens: Vec<Option<Token>>) -> Outcome<E, V> {
         if !self.complete(&mut tokens).await {
             return self.alone(Status::Miss, None).await;
         }
         let fill = Fill { ticket: None, lease: None, turn: None, status: Status::Miss };
-        self.fill(tokens, None, true, fill).await
+        self.fill(tokens, Own::Drawn(Token::fresh()), fill).await
     }
 
-    /// Arms the own token (when `arm`), runs the function, stores the result behind the fence.
+    /// Arms the own token unless it is current already, runs the function, stores the result behind the fence.
     pub(super) async fn fill(
         self,
         tokens: Vec<Option<Token>>,
-        own: Option<Token>,
-        arm: bool,
+        own: Own,
         fill: Fill<V>,
     ) -> Outcome<E, V> {
         let shared = &tokens[..self.target.scopes.len()];
         let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
-        let own = own.unwrap_or_else(Token::fresh);
-        fence.push(own);
-        if (arm || self.target.index.is_some()) && !self.arm(own).await {
+        fence.push(own.token());
+        if !self.arm(own).await {
             return self.run_unstored(fill.status, fill).await;
         }
         if let Some(ticket) = &fill.ticket {
@@ -79,6 +94,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
 
     /// Runs the function for this caller and those on board; nothing is stored.
     pub(super) async fn run_unstored(self, status: Status, fill: Fill<V>) -> Outcome<E, V> {
+        if let Some(ticket) = &fill.ticket {
+            // No generations are known, so only who called before the run may have its result.
+            ticket.arm(Vec::new());
+        }
         let share = fill.ticket.is_some();
         match self.port.ask(Ask::Run { store: false, share }).await {
             Answer::Ran(Ran::Returned { value, .. }) => {
@@ -104,6 +123,20 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
 
     pub(super) async fn failed(&self, answer: Answer<E, V>, fill: Fill<V>) -> Outcome<E, V> {
         let (error, all) = match answer {
+            Answer::Ran(Ran::Private { value }) => {
+                // The transaction wrote while the function ran. Dropping the ticket sends those
+                // who wait to compute for themselves.
+                drop(fill.ticket);
+                if let Some(lease) = fill.lease {
+                    self.release(lease, false).await;
+                }
+                return Outcome::Value {
+                    value,
+                    times: None,
+                    status: Status::Bypass,
+                    shared: false,
+                };
+            }
             Answer::Ran(Ran::Raised { error }) => (error, true),
             Answer::Ran(Ran::Interrupted { error }) => (error, false),
             _ => unreachable!("a run answers with what it ran"),
@@ -146,10 +179,15 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         self.target.is_shared_complete(tokens)
     }
 
-    pub(super) async fn arm(&self, own: Token) -> bool {
-        if let Some(index) = &self.target.index {
-            index.set(&ScopeId::own(&self.target.key), own);
+    /// Makes the own token the current one. A kept one is never written again: by now it may be
+    /// changed, which then voids this fill.
+    pub(super) async fn arm(&self, own: Own) -> bool {
+        match (&self.target.index, own) {
+            (None, Own::Kept(_)) => return true,
+            (Some(index), Own::Drawn(token)) => index.set(&ScopeId::own(&self.target.key), token),
+            _ => {}
         }
+        let own = own.token();
         matches!(self.port.ask(Ask::Arm { own }).await, Answer::Done(true))
     }
 

@@ -1,7 +1,7 @@
 //! One call: hit, flight, or fill.
 
 use super::claim::Claim;
-use super::fill::Fill;
+use super::fill::{Fill, Own};
 use super::{Landing, Mode, Outcome, Sharing, Status, Target};
 use crate::flight::{Boarding, Ending, Flights, Ticket};
 use crate::index::Token;
@@ -115,8 +115,11 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.complete(&mut tokens).await {
             return self.alone(Status::Refresh, fill.ticket).await;
         }
-        let own = tokens.last().copied().flatten().filter(|_| valid);
-        self.fill(tokens, own, !valid, fill).await
+        let own = match tokens.last().copied().flatten() {
+            Some(token) if valid => Own::Kept(token),
+            _ => Own::Drawn(Token::fresh()),
+        };
+        self.fill(tokens, own, fill).await
     }
 
     /// The leader of this process: looks again, has the cluster's lease if there is one, and fills.
@@ -131,20 +134,23 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             if !self.complete(&mut tokens).await {
                 return self.alone(Status::Miss, fill.ticket).await;
             }
-            let own = Token::fresh();
-            match self.claim(&mut tokens, own, began).await {
+            let mut own = Own::Drawn(Token::fresh());
+            match self.claim(&mut tokens, began).await {
                 Claim::Found { entry, times, payload } => {
                     // Dropping the ticket sends the waiters to look for themselves.
                     return Outcome::Hit { entry, times, payload };
                 }
                 Claim::TimedOut => return self.alone(Status::Miss, fill.ticket).await,
-                Claim::Leased(lease) => fill.lease = Some(lease),
+                Claim::Leased(lease, of_claim) => {
+                    fill.lease = Some(lease);
+                    own = of_claim;
+                }
                 Claim::Unleased => {}
             }
             if !self.complete(&mut tokens).await {
                 return self.run_unstored(Status::Miss, fill).await;
             }
-            return self.fill(tokens, Some(own), true, fill).await;
+            return self.fill(tokens, own, fill).await;
         }
         // Another flight may have landed between this caller's read and its own take-off.
         if let Some(again) = self.read(None).await {
@@ -157,7 +163,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.complete(&mut tokens).await {
             return self.alone(Status::Miss, fill.ticket).await;
         }
-        self.fill(tokens, None, true, fill).await
+        self.fill(tokens, Own::Drawn(Token::fresh()), fill).await
     }
 
     pub(super) async fn read(&self, lease: Option<String>) -> Option<Snapshot<E>> {

@@ -4,7 +4,7 @@ use super::bind::{Mismatch, Values, explain};
 use super::fields::Caller;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
-use super::names;
+use super::objects::class_name;
 use super::plan::{Parts, RuleSet};
 use super::process;
 use super::ttl::Ttl;
@@ -14,7 +14,7 @@ use crate::flight::{Crew, next_sequence};
 use crate::index::ProcessIndex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,17 +172,20 @@ impl Wrapper {
     /// The class on which an inherited method is called, where it is not the defining one: what the
     /// method does may depend on it, so its results are not the parent's.
     pub fn heir(&self, py: Python<'_>, values: &Values<'_>) -> PyResult<Option<String>> {
-        let (Some(owner), Some(Some(first))) = (self.owner.get(py), values.first()) else {
+        let (Some((module, qualname)), Some(Some(first))) = (&self.owner, values.first()) else {
             return Ok(None);
         };
         let class = match first.cast::<PyType>() {
             Ok(class) => class.clone(),
             Err(_) => first.get_type(),
         };
-        if class.is(owner) {
+        if class.qualname()? == qualname.as_str() && class.module()? == module.as_str() {
             return Ok(None);
         }
-        Ok(Some(class.fully_qualified_name()?.to_string()))
+        class_name(&class).map(Some).map_err(|refusal| {
+            let values = Vec::new();
+            self.caller(py, &values).blame(refusal, "the first argument")
+        })
     }
 
     pub fn prepare<'py>(
@@ -195,10 +198,7 @@ impl Wrapper {
         // From before the first read, so that the order of events is told safely.
         let started = next_sequence();
         let parts = self.parts(py, binding, args, kwargs)?;
-        let touched = process::any_open_transaction() && {
-            let scopes = parts.scopes.iter().map(|scope| PyBytes::new(py, &scope.0));
-            names::is_touched(py)?.call1((PyList::new(py, scopes)?,))?.is_truthy()?
-        };
+        let touched = process::any_open_transaction() && parts.is_touched(py)?;
         Ok(Prepared { parts, touched, started, fingerprint: binding.fingerprint })
     }
 

@@ -4,8 +4,8 @@ use super::objects;
 use crate::key::{Limit, MAX_DEPTH, Tag, Writer};
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyIterator,
-    PyList, PySet, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
+    PyString, PyTuple,
 };
 
 /// Why a value has no key.
@@ -72,7 +72,7 @@ impl Encoder {
         let writer = &mut self.writer;
         let exact = |outcome: Result<(), Limit>| outcome.map_err(|limit| limited(limit, value));
         if value.is_exact_instance_of::<PyString>() {
-            return self.text(value.cast::<PyString>()?, depth);
+            return self.text(value.cast::<PyString>()?);
         }
         if value.is_exact_instance_of::<PyInt>() {
             return self.int(value.cast::<PyInt>()?);
@@ -134,7 +134,7 @@ impl Encoder {
     }
 
     /// Text, lone surrogates included.
-    fn text(&mut self, value: &Bound<'_, PyString>, _depth: usize) -> Result<(), Refusal> {
+    fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
         if let Ok(text) = value.to_str() {
             return self.writer.str(text).map_err(|limit| limited(limit, value));
         }
@@ -173,8 +173,9 @@ impl Encoder {
         self.writer.open(tag, items.len());
         for item in items.iter_borrowed() {
             self.value(&item, depth + 1)?;
+            self.writer.check().map_err(|limit| limited(limit, items))?;
         }
-        self.writer.check().map_err(|limit| limited(limit, items))
+        Ok(())
     }
 
     /// A list. A copy is walked: encoding an item may run code that changes the list.
@@ -214,8 +215,14 @@ impl Encoder {
 
     /// A set or frozenset, whatever its order.
     pub fn set(&mut self, tag: Tag, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
-        let iterator = PyIterator::from_object(value)?;
-        let items: Vec<Bound<'_, PyAny>> = iterator.collect::<PyResult<_>>()?;
+        // Through the base class, whatever a subclass overrides.
+        let py = value.py();
+        let base = match tag {
+            Tag::Set => py.get_type::<PySet>(),
+            _ => py.get_type::<PyFrozenSet>(),
+        };
+        let iterator = base.call_method1("__iter__", (value,))?;
+        let items: Vec<Bound<'_, PyAny>> = iterator.try_iter()?.collect::<PyResult<_>>()?;
         self.unordered(tag, items.into_iter(), value, depth)
     }
 

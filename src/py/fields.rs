@@ -102,7 +102,7 @@ impl Caller<'_, '_> {
                     return Ok(None);
                 }
                 let written = &to.writer.as_bytes()[from..];
-                let members = vec![(format!("\0{}", field.name), typed_member(written))];
+                let members = payload_members(field, &payload, written)?;
                 let shown = if field.hash_value { None } else { readable_payload(&payload)? };
                 let text = shown.unwrap_or_else(|| fingerprint_text(written));
                 Ok(Some(Piece { members, text }))
@@ -162,7 +162,8 @@ impl Caller<'_, '_> {
         }
     }
 
-    fn blame(&self, refusal: Refusal, what: &str) -> PyErr {
+    /// The error for a value that has no key.
+    pub fn blame(&self, refusal: Refusal, what: &str) -> PyErr {
         let (kind, why) = match refusal {
             Refusal::Python(error) => return error,
             Refusal::Value { kind, why } => (kind, why),
@@ -178,6 +179,28 @@ impl Caller<'_, '_> {
             Err(error) => error,
         }
     }
+}
+
+/// The scope of a payload: loose where its values are simple, typed elsewhere.
+fn payload_members(
+    field: &Field,
+    payload: &Bound<'_, PyAny>,
+    written: &[u8],
+) -> PyResult<Vec<Member>> {
+    let mut members = Vec::new();
+    if let Ok(dict) = payload.cast_exact::<PyDict>() {
+        for (name, value) in dict.iter() {
+            let (Ok(name), Some(text)) = (name.extract::<String>(), loose(&value)?) else {
+                members.clear();
+                break;
+            };
+            members.push((format!("\0{}\0{name}", field.name), text_member(&text)));
+        }
+    }
+    if members.is_empty() {
+        members.push((format!("\0{}", field.name), typed_member(written)));
+    }
+    Ok(members)
 }
 
 /// Text for a payload of simple values: `{"country": "JP"}` reads `JP`.
@@ -199,7 +222,11 @@ fn readable_payload(payload: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
 pub type FieldSpec<'py> = (String, String, Bound<'py, PyAny>, bool, bool, bool);
 
 /// Compiles a field, and adds what distinguishes it to `spec`.
-pub fn compile_field(field: FieldSpec<'_>, spec: &mut Writer) -> PyResult<Field> {
+pub fn compile_field(
+    field: FieldSpec<'_>,
+    parameters: &[&str],
+    spec: &mut Writer,
+) -> PyResult<Field> {
     let (name, kind, data, partition, hash_value, sort_lists) = field;
     let too_long = |_| PyValueError::new_err("cache_result: the key constructor is too large");
     for text in [&name, &kind, &format!("{partition}{sort_lists}")] {
@@ -208,7 +235,14 @@ pub fn compile_field(field: FieldSpec<'_>, spec: &mut Writer) -> PyResult<Field>
     let source = match kind.as_str() {
         "arguments" => {
             let slots: Vec<usize> = data.extract()?;
-            spec.str(&format!("{slots:?}")).map_err(too_long)?;
+            if slots.iter().any(|&at| at >= parameters.len()) {
+                return Err(PyValueError::new_err(format!(
+                    "cache_result: the key field {name:?} names an argument that is not there"
+                )));
+            }
+            for &at in &slots {
+                spec.str(parameters[at]).map_err(too_long)?;
+            }
             Source::Arguments(slots)
         }
         "constant" => {
@@ -223,8 +257,8 @@ pub fn compile_field(field: FieldSpec<'_>, spec: &mut Writer) -> PyResult<Field>
             Source::Constant(encoder.writer.into_bytes(), text)
         }
         _ => {
-            let class = data.get_type().fully_qualified_name()?.to_string();
-            spec.str(&class).map_err(too_long)?;
+            let described: String = data.call_method0("describe")?.extract()?;
+            spec.str(&described).map_err(too_long)?;
             Source::Payload(data.unbind())
         }
     };

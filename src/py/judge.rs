@@ -11,6 +11,8 @@ use pyo3::types::{PyDict, PyTuple};
 const SHARED_TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 /// An entry's own token must outlive the function's run and then the entry.
 const LONGEST_FILL_SECONDS: i64 = 3600;
+/// Beyond this tokens have no end: Memcached counts to 2038 only.
+const LONGEST_TOKEN_SECONDS: i64 = 365 * 24 * 3600;
 /// Where only the result tells the ttl.
 const UNKNOWN_TTL_SECONDS: i64 = 30 * 24 * 3600;
 
@@ -136,6 +138,9 @@ impl Judge {
             Lifetime::Fixed(Ttl::Nothing) => 0,
             Lifetime::Called { .. } => UNKNOWN_TTL_SECONDS,
         };
+        if longest > LONGEST_TOKEN_SECONDS {
+            return Lifetimes { shared: None, own: None };
+        }
         Lifetimes {
             shared: Some(SHARED_TOKEN_SECONDS.max(longest * 2)),
             own: Some(longest + LONGEST_FILL_SECONDS),

@@ -17,7 +17,8 @@ pub fn loose(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     if value.is_exact_instance_of::<PyInt>() {
         return Ok(Some(match value.extract::<i64>() {
             Ok(small) => small.to_string(),
-            Err(_) => value.str()?.to_string(),
+            // Not `str`, which refuses more than some thousand digits.
+            Err(_) => value.call_method1("__format__", ("#x",))?.extract()?,
         }));
     }
     if value.is_none() {
@@ -46,14 +47,17 @@ pub fn loose(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     }
     if value.is_instance_of::<PyFloat>() {
         let number: f64 = value.extract()?;
-        return Ok(Some(number.to_string()));
+        // Zero has one sign here.
+        return Ok(Some((number + 0.0).to_string()));
     }
     if value.is_instance(names::decimal(py)?)? {
         return decimal(value).map(Some);
     }
     if value.is_instance(names::datetime(py)?)? && !value.getattr("tzinfo")?.is_none() {
-        let utc = value.call_method1("astimezone", (names::utc(py)?,))?;
-        return Ok(Some(utc.call_method0("isoformat")?.extract()?));
+        // At the ends of the calendar there is no UTC for it.
+        let utc = value.call_method1("astimezone", (names::utc(py)?,));
+        let moment = utc.as_ref().unwrap_or(value);
+        return Ok(Some(moment.call_method0("isoformat")?.extract()?));
     }
     if value.is_instance(names::date(py)?)? || value.is_instance(names::time(py)?)? {
         return Ok(Some(value.call_method0("isoformat")?.extract()?));
@@ -68,14 +72,18 @@ pub fn loose(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
 
 /// `1`, `1.0` and `1E0` are one number.
 fn decimal(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    if !value.call_method0("is_finite")?.is_truthy()? {
+    const LONGEST: i64 = 100;
+    let exponent = value.call_method0("adjusted")?.extract::<i64>()?;
+    let finite = value.call_method0("is_finite")?.is_truthy()?;
+    if !finite || exponent.abs() > LONGEST {
+        // Written out it would fill the memory.
         return Ok(value.str()?.to_string());
     }
-    let text: String = value.call_method1("__format__", ("f",))?.extract()?;
-    if !text.contains('.') {
-        return Ok(text);
+    let mut text: String = value.call_method1("__format__", ("f",))?.extract()?;
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     }
-    Ok(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+    Ok(if text == "-0" { "0".to_owned() } else { text })
 }
 
 /// How an argument is read for the scopes of a rule.

@@ -19,12 +19,16 @@ imported!(/// Wrong or unsuitable argument.
     unkeyable_argument: PyType = "cache_result.exceptions", "UnkeyableArgument");
 imported!(/// How a call resolved.
     cache_status: PyType = "cache_result.status", "CacheStatus");
-imported!(/// The context variable with the fills that the running code is part of.
-    leading: PyAny = "cache_result.flights", "leading");
+imported!(/// Notes that the running code is part of a fill.
+    enter_fill: PyAny = "cache_result.fills", "enter");
+imported!(/// Notes that the fill is over.
+    leave_fill: PyAny = "cache_result.fills", "leave");
+imported!(/// Whether the running code is part of a fill of this key.
+    is_inside: PyAny = "cache_result.fills", "is_inside");
 imported!(/// Whether an open transaction of the caller has written.
-    is_dirty: PyAny = "cache_result.invalidation.transaction", "is_dirty");
+    is_dirty: PyAny = "cache_result.transaction", "is_dirty");
 imported!(/// Whether an open transaction of the caller has changed one of these scopes.
-    is_touched: PyAny = "cache_result.invalidation.transaction", "is_touched");
+    is_touched: PyAny = "cache_result.transaction", "is_touched");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");
 imported!(pickle_loads: PyAny = "pickle", "loads");
 imported!(modules: PyAny = "sys", "modules");

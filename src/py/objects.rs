@@ -95,7 +95,7 @@ pub fn class_name(class: &Bound<'_, PyType>) -> Result<String, Refusal> {
         );
         return Err(Refusal::Value { kind: qualname, why });
     }
-    Ok(format!("{module}.{qualname}"))
+    Ok(format!("{module}:{qualname}"))
 }
 
 /// Standard-library types and their subclasses. False: none of them.
@@ -106,16 +106,16 @@ fn standard(
     depth: usize,
 ) -> Result<bool, Refusal> {
     let py = value.py();
-    let text = |method: &str| value.call_method0(method);
     let (kind, base, state): (u8, &Bound<'_, PyType>, Bound<'_, PyAny>) =
         if value.is_instance(names::uuid(py)?)? {
             (b'u', names::uuid(py)?, value.getattr(intern!(py, "bytes"))?)
         } else if value.is_instance(names::datetime(py)?)? {
-            (b't', names::datetime(py)?, moment(value)?)
+            (b't', names::datetime(py)?, moment(value, names::datetime(py)?)?)
         } else if value.is_instance(names::date(py)?)? {
-            (b'y', names::date(py)?, text("isoformat")?)
+            let date = names::date(py)?;
+            (b'y', date, date.call_method1("isoformat", (value,))?)
         } else if value.is_instance(names::time(py)?)? {
-            (b'h', names::time(py)?, moment(value)?)
+            (b'h', names::time(py)?, moment(value, names::time(py)?)?)
         } else if value.is_instance(names::timedelta(py)?)? {
             let parts = ["days", "seconds", "microseconds"].map(|part| value.getattr(part));
             let parts = parts.into_iter().collect::<PyResult<Vec<_>>>()?;
@@ -154,23 +154,28 @@ fn standard(
     Ok(true)
 }
 
-/// A datetime or time: its text, its fold, and its zone by name and class (equal instants in two
-/// zones are two values).
-fn moment<'py>(value: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Refusal> {
+/// A datetime or time: its text, its fold, and its zone by class and name (equal instants in two
+/// zones are two values). Read through the base class, whatever the subclass overrides.
+fn moment<'py>(
+    value: &Bound<'py, PyAny>,
+    base: &Bound<'py, PyType>,
+) -> Result<Bound<'py, PyAny>, Refusal> {
     let py = value.py();
-    let text = value.call_method0("isoformat")?;
+    let text = base.call_method1("isoformat", (value,))?;
     let fold = value.getattr("fold")?;
     let zone = value.getattr("tzinfo")?;
-    let zone = if zone.is_none() {
-        zone
-    } else {
-        let name = match zone.getattr("key").or_else(|_| zone.getattr("zone")) {
-            Ok(name) => name,
-            Err(_) => zone.str()?.into_any(),
-        };
-        PyTuple::new(py, [zone.get_type().qualname()?.into_any(), name])?.into_any()
+    if zone.is_none() {
+        return Ok(PyTuple::new(py, [text, fold, zone])?.into_any());
+    }
+    let name = match zone.getattr("key").or_else(|_| zone.getattr("zone")) {
+        Ok(name) if !name.is_none() => name,
+        _ => zone.repr()?.into_any(),
     };
-    Ok(PyTuple::new(py, [text, fold, zone])?.into_any())
+    if name.str()?.to_string_lossy().contains(" at 0x") {
+        return Err(refuse(&zone, "is a time zone without a name"));
+    }
+    let class = zone.get_type().fully_qualified_name()?.into_any();
+    Ok(PyTuple::new(py, [text, fold, class, name])?.into_any())
 }
 
 /// Subclasses of built-in types: class, content, and what the instance carries besides.
@@ -216,8 +221,9 @@ fn inherited(
     } else if let Ok(dict) = value.cast::<PyDict>() {
         head(to)?;
         if value.is_instance(names::ordered_dict(py)?)? {
-            let pairs = PyTuple::new(py, dict.items().iter())?;
-            to.sequence(Tag::List, &pairs, depth)?;
+            let items = names::ordered_dict(py)?.call_method1("items", (value,))?;
+            let pairs = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            to.sequence(Tag::List, &PyTuple::new(py, pairs)?, depth)?;
         } else {
             to.dict(dict, depth)?;
         }
@@ -259,8 +265,15 @@ fn extras(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<()
             slots
         };
         for slot in slots.try_iter()? {
-            let slot = slot?;
-            if let Some(content) = value.getattr_opt(slot.cast::<PyString>()?)? {
+            let slot: String = slot?.extract()?;
+            // A private name is stored as Python mangles it.
+            let slot = if slot.starts_with("__") && !slot.ends_with("__") {
+                let owner: String = class.getattr("__name__")?.extract()?;
+                format!("_{}{slot}", owner.trim_start_matches('_'))
+            } else {
+                slot
+            };
+            if let Some(content) = value.getattr_opt(slot.as_str())? {
                 found.set_item(slot, content)?;
             }
         }
@@ -296,5 +309,10 @@ fn dataclass(
             state.set_item(name, content)?;
         }
     }
-    to.dict(&state, depth)
+    to.dict(&state, depth)?;
+    if !class.getattr("__dict__")?.contains("__dataclass_fields__")? {
+        // A subclass that is no dataclass itself may carry more than the fields.
+        extras(to, value, depth)?;
+    }
+    Ok(())
 }

@@ -4,12 +4,14 @@ use super::bind::Values;
 use super::encode::Encoder;
 use super::fields::{Caller, Field, Member, Source, text_member};
 use super::loose::{Reading, coerced};
+use super::names;
 use crate::index::ScopeId;
 use crate::key::{Digest, Tag, Writer, key_text};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
 
 /// A key constructor, compiled for one function.
 pub struct Plan {
@@ -42,6 +44,12 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Whether an open transaction of the caller is going to invalidate one of the scopes.
+    pub fn is_touched(&self, py: Python<'_>) -> PyResult<bool> {
+        let scopes = self.scopes.iter().map(|scope| PyBytes::new(py, &scope.0));
+        names::is_touched(py)?.call1((PyList::new(py, scopes)?,))?.is_truthy()
+    }
+
     /// The entry's key, then its generations', its own last: what one read of a shared backend takes.
     pub fn keys(&self) -> Vec<String> {
         let mut keys = Vec::with_capacity(self.scopes.len() + 3);
@@ -165,12 +173,16 @@ impl Plan {
         if !run.is_empty() {
             return Ok(self.scope(run.iter().map(|(n, v)| (n.as_str(), v.as_slice()))));
         }
+        // On a bound method the instance is always given.
+        let bound_method =
+            caller.signature.names().next().is_some_and(|n| n == "self" || n == "cls")
+                && caller.values.first().is_some_and(Option::is_some);
         let given: Vec<usize> =
             (0..caller.values.len()).filter(|&at| caller.values[at].is_some()).collect();
         for set in rules {
             let mut members: Vec<usize> = set.members.iter().map(|(at, ..)| *at).collect();
             members.sort_unstable();
-            if members == given
+            if (members == given || bound_method && members == given[1..])
                 && let Some(scope) = self.rule_scope(set, caller.values)?
             {
                 return Ok(scope);

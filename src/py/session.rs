@@ -10,7 +10,7 @@ use crate::call::{Call, First, Mode, Outcome, Status, Surroundings};
 use crate::flight::{Crew, Flight};
 use crate::index::{ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub enum Step<'py> {
 /// How to read the next reply.
 enum Expect {
     Nothing,
+    Start,
+    Run,
+    Wait,
+    Pause,
     Entry,
     Many {
         lease: bool,
@@ -63,6 +67,8 @@ pub struct Session {
     flow: Flow<Blob, Shared>,
     expect: Expect,
     mark: Option<Py<PyAny>>,
+    /// The lease that was asked for and not given back, and the token that says it is ours.
+    lease: Option<(String, Token)>,
     recovered: bool,
 }
 
@@ -78,7 +84,7 @@ impl Session {
     ) -> PyResult<Self> {
         let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
         let wrapper = wrapper.clone().unbind();
-        let expect = Expect::Nothing;
+        let expect = Expect::Start;
         Ok(Self {
             wrapper,
             binding,
@@ -88,8 +94,14 @@ impl Session {
             flow,
             expect,
             mark: None,
+            lease: None,
             recovered: false,
         })
+    }
+
+    /// The lease, and its token, that a call which ends here would leave behind.
+    pub fn held_lease(&self) -> Option<(String, u128)> {
+        self.lease.as_ref().map(|(lease, own)| (lease.clone(), own.number()))
     }
 
     /// The context in which the function runs belongs to this key.
@@ -99,6 +111,7 @@ impl Session {
 
     /// The first step.
     pub fn start<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Start)?;
         self.go_on(py, None)
     }
 
@@ -106,7 +119,15 @@ impl Session {
     pub fn reply<'py>(&mut self, reply: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         let py = reply.py();
         let answer = match std::mem::replace(&mut self.expect, Expect::Nothing) {
-            Expect::Nothing | Expect::Success => Answer::Done(reply.is_truthy()?),
+            Expect::Success => Answer::Done(reply.is_truthy()?),
+            other @ (Expect::Nothing
+            | Expect::Start
+            | Expect::Run
+            | Expect::Wait
+            | Expect::Pause) => {
+                self.expect = other;
+                return Err(PyRuntimeError::new_err("this is not what the call asked for"));
+            }
             Expect::Entered => {
                 self.mark = Some(reply.clone().unbind());
                 Answer::Done(true)
@@ -125,7 +146,10 @@ impl Session {
             Expect::Claimed if reply.is_instance_of::<PyList>() => {
                 Answer::Snapshot(snapshot(reply, self.scopes(), false)?)
             }
-            Expect::Claimed => Answer::Taken,
+            Expect::Claimed => {
+                self.lease = None;
+                Answer::Taken
+            }
             Expect::Recovered => {
                 let wrapper = self.wrapper.bind(py).clone();
                 self.flow = begin(
@@ -150,9 +174,11 @@ impl Session {
         share: bool,
     ) -> PyResult<Step<'py>> {
         let py = value.py();
-        let store = !matches!(ttl, None | Some(Ttl::Nothing));
+        self.expect(&Expect::Run)?;
+        let private = self.is_private(py)?;
+        let store = !private && !matches!(ttl, None | Some(Ttl::Nothing));
         let mut payload = None;
-        if store || share {
+        if store || (share && !private) {
             let pickled = names::pickle_dumps(py)?.call1((value, 5));
             match pickled {
                 Ok(pickled) => payload = Some(pickled.cast_into::<PyBytes>()?),
@@ -176,15 +202,20 @@ impl Session {
         };
         let payload = payload.map(Into::into);
         let product = Arc::new(Product { value: value.clone().unbind(), payload });
+        if private {
+            return self.go_on(py, Some(Answer::Ran(Ran::Private { value: product })));
+        }
         self.go_on(py, Some(Answer::Ran(Ran::Returned { value: product, storable })))
     }
 
     /// The step after the function raised.
     pub fn raised<'py>(&mut self, py: Python<'py>, error: &PyErr) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Run)?;
         let value = error.value(py).clone().into_any().unbind();
         let shared = Arc::new(Product { value, payload: None });
-        // CancelledError, KeyboardInterrupt and their like concern this caller alone.
-        let ran = if error.is_instance_of::<PyException>(py) {
+        // CancelledError, KeyboardInterrupt and their like concern this caller alone, and so does
+        // what goes wrong inside a transaction.
+        let ran = if error.is_instance_of::<PyException>(py) && !self.is_private(py)? {
             Ran::Raised { error: shared }
         } else {
             Ran::Interrupted { error: shared }
@@ -198,12 +229,32 @@ impl Session {
         py: Python<'py>,
         flight: &Flight<Landing>,
     ) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Wait)?;
         self.go_on(py, Some(Answer::Ended(flight.ending())))
     }
 
     /// The step after a pause.
     pub fn paused<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Pause)?;
         self.go_on(py, Some(Answer::Done(true)))
+    }
+
+    /// Whether the result belongs to an open transaction of the caller, which wrote meanwhile.
+    fn is_private(&self, py: Python<'_>) -> PyResult<bool> {
+        if !process::any_open_transaction() {
+            return Ok(false);
+        }
+        Ok(names::is_dirty(py)?.call0()?.is_truthy()? || self.prepared.parts.is_touched(py)?)
+    }
+
+    /// Fails when the driver answers something else than what was asked.
+    fn expect(&mut self, what: &Expect) -> PyResult<()> {
+        let expected = std::mem::replace(&mut self.expect, Expect::Nothing);
+        if std::mem::discriminant(&expected) == std::mem::discriminant(what) {
+            return Ok(());
+        }
+        self.expect = expected;
+        Err(PyRuntimeError::new_err("this is not what the call asked for"))
     }
 
     fn go_on<'py>(&mut self, py: Python<'py>, answer: Option<Replies>) -> PyResult<Step<'py>> {
@@ -215,9 +266,18 @@ impl Session {
 
     fn step<'py>(&mut self, py: Python<'py>, ask: Ask<Shared>) -> PyResult<Step<'py>> {
         let (method, args, expect) = match ask {
-            Ask::Run { store, share } => return Ok(Step::Run { store, share }),
-            Ask::Wait { flight, timeout } => return Ok(Step::Wait { flight, timeout }),
-            Ask::Pause { seconds } => return Ok(Step::Pause(seconds)),
+            Ask::Run { store, share } => {
+                self.expect = Expect::Run;
+                return Ok(Step::Run { store, share });
+            }
+            Ask::Wait { flight, timeout } => {
+                self.expect = Expect::Wait;
+                return Ok(Step::Wait { flight, timeout });
+            }
+            Ask::Pause { seconds } => {
+                self.expect = Expect::Pause;
+                return Ok(Step::Pause(seconds));
+            }
             Ask::Read { .. } if self.binding.index.is_some() => {
                 ("get", (self.entry(),).into_pyobject(py)?, Expect::Entry)
             }
@@ -268,6 +328,7 @@ impl Session {
                 ("forget", (self.entry(), own).into_pyobject(py)?, Expect::Success)
             }
             Ask::Release { lease, barren } => {
+                self.lease = None;
                 let mark = barren.then_some(BARREN);
                 ("release", (lease, mark).into_pyobject(py)?, Expect::Success)
             }
@@ -283,24 +344,17 @@ impl Session {
     ) -> PyResult<Step<'py>> {
         let finished = match outcome {
             Outcome::Hit { entry, times, payload } => {
-                let loaded = load(py, &entry, payload);
-                let value = match loaded {
+                let value = match load(py, &entry, payload) {
                     Ok(value) => value,
-                    Err(error) if self.recovered || !error.is_instance_of::<PyException>(py) => {
-                        return Err(error);
-                    }
-                    Err(error) => {
-                        self.wrapper.bind(py).call_method1("_unreadable", (error.value(py),))?;
-                        self.recovered = true;
-                        self.expect = Expect::Recovered;
-                        let args = (vec![self.entry()],).into_pyobject(py)?;
-                        return Ok(Step::Io { method: "delete", args });
-                    }
+                    Err(error) => return self.unreadable(py, error),
                 };
                 Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
             }
             Outcome::Value { value, times, status, shared } => {
-                let value = if shared { value.copy(py)? } else { value.original(py) };
+                let value = match if shared { value.copy(py) } else { Ok(value.original(py)) } {
+                    Ok(value) => value,
+                    Err(error) => return self.unreadable(py, error),
+                };
                 Finished { value: Some(value), status, times }
             }
             Outcome::Missing => Finished { value: None, status: Status::Miss, times: None },
@@ -309,6 +363,22 @@ impl Session {
             }
         };
         Ok(Step::Over(finished))
+    }
+
+    /// A value that was pickled and does not unpickle: its entry goes and the call begins again; the
+    /// second time it runs alone.
+    fn unreadable<'py>(&mut self, py: Python<'py>, error: PyErr) -> PyResult<Step<'py>> {
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        self.wrapper.bind(py).call_method1("_unreadable", (error.value(py),))?;
+        if self.recovered && self.mode == Mode::Get {
+            self.mode = Mode::Bypass;
+        }
+        self.recovered = true;
+        self.expect = Expect::Recovered;
+        let args = (vec![self.entry()],).into_pyobject(py)?;
+        Ok(Step::Io { method: "delete", args })
     }
 
     fn entry(&self) -> &str {
@@ -371,11 +441,10 @@ fn begin(
     let py = wrapper.py();
     let open = process::any_open_transaction();
     let key = PyBytes::new(py, &prepared.parts.key.0);
-    let leading = names::leading(py)?.call_method0("get")?;
     let surroundings = Surroundings {
         bypassed: prepared.touched,
         dirty: open && names::is_dirty(py)?.call0()?.is_truthy()?,
-        reentrant: leading.contains(key)?,
+        reentrant: names::is_inside(py)?.call1((key,))?.is_truthy()?,
     };
     let target = prepared.target(binding, crew);
     let flights = Arc::clone(&wrapper.get().flights);

@@ -7,7 +7,9 @@ use super::wrapper::Wrapper;
 use crate::call::{Mode, Status};
 use crate::flight::Flight;
 use parking_lot::Mutex;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
@@ -197,9 +199,18 @@ impl Steps {
         self.state.lock().session.as_ref().map(|session| session.key_bytes(py))
     }
 
-    /// Ends the call wherever it stands: a flight that it leads is abandoned.
-    fn close(&self) {
+    /// Ends the call wherever it stands: a flight that it leads is abandoned. Returns the lease that
+    /// it would leave behind, and the token that says it is its own.
+    fn close(&self) -> Option<(String, u128)> {
         let session = self.state.lock().session.take();
+        let held = session.as_ref().and_then(Session::held_lease);
         drop(session);
+        held
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.wrapper)?;
+        visit.call(&self.args)?;
+        visit.call(&self.kwargs)
     }
 }

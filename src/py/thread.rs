@@ -105,13 +105,9 @@ impl Wrapper {
         if !leads {
             return function.call(args, kwargs);
         }
-        let leading = names::leading(py)?;
-        let held = leading.call_method0(intern!(py, "get"))?;
-        let key = PyTuple::new(py, [session.key_bytes(py)])?;
-        let more = held.call_method1(intern!(py, "union"), (key,))?;
-        let token = leading.call_method1(intern!(py, "set"), (more,))?;
+        let fill = names::enter_fill(py)?.call1((session.key_bytes(py),))?;
         let result = function.call(args, kwargs);
-        leading.call_method1(intern!(py, "reset"), (token,))?;
+        names::leave_fill(py)?.call1((fill,))?;
         result
     }
 }

@@ -5,6 +5,7 @@ use super::binding::{Binding, unusable_status};
 use super::bound::BoundWrapper;
 use super::fields::{FieldSpec, compile_field};
 use super::judge::{Judge, Lifetime, Predicate};
+use super::loose::coerced;
 use super::outcome::Want;
 use super::outcome::{Finished, absent, read_want};
 use super::plan::Plan;
@@ -20,8 +21,7 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::Arc;
 
 type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -40,8 +40,8 @@ pub struct Wrapper {
     /// What distinguishes the plan from others of the same function.
     pub spec: Vec<u8>,
     asynchronous: bool,
-    /// The class whose body the function was defined in, if it is a method.
-    pub owner: PyOnceLock<Py<PyType>>,
+    /// Module and qualified name of the class in whose body the function was defined, if it was.
+    pub owner: Option<(String, String)>,
     /// The configuration epoch, and what was looked up in it.
     pub binding: Mutex<(u64, Option<Arc<Binding>>)>,
     /// Fills of this process that others may wait for.
@@ -52,7 +52,7 @@ pub struct Wrapper {
 impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
-    #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, parameters,
+    #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, parameters, owner,
                         fields, ttl, predicate))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
@@ -64,6 +64,7 @@ impl Wrapper {
         namespace: &str,
         version: Option<i64>,
         parameters: Vec<ParameterSpec>,
+        owner: Option<(String, String)>,
         fields: Vec<FieldSpec<'_>>,
         ttl: (Bound<'_, PyAny>, bool, bool),
         predicate: Option<(Py<PyAny>, bool, bool)>,
@@ -84,9 +85,10 @@ impl Wrapper {
         let mut function_bytes = Writer::new();
         function_bytes.str(function_id).map_err(too_long)?;
         let mut spec = Writer::new();
+        let names: Vec<&str> = signature.names().collect();
         let fields = fields
             .into_iter()
-            .map(|field| compile_field(field, &mut spec))
+            .map(|field| compile_field(field, &names, &mut spec))
             .collect::<PyResult<Vec<_>>>()?;
         let (ttl, called, with_call) = ttl;
         let lifetime = if called {
@@ -112,7 +114,7 @@ impl Wrapper {
             signature,
             spec: spec.into_bytes(),
             asynchronous,
-            owner: PyOnceLock::new(),
+            owner,
             binding: Mutex::new((0, None)),
             flights: Arc::default(),
         })
@@ -151,11 +153,6 @@ impl Wrapper {
                 Ok(Bound::new(slf.py(), bound)?.into_any())
             }
         }
-    }
-
-    fn __set_name__(&self, py: Python<'_>, owner: Bound<'_, PyType>, _name: &str) {
-        // The first class counts: an alias in another body does not move the method.
-        let _ = self.owner.set(py, owner.unbind());
     }
 
     /// A synchronous call in one of the modes "get", "peek", "refresh", "bypass".
@@ -252,6 +249,13 @@ impl Wrapper {
                 .map(|(_, name, ..)| values.get_item(name).ok().flatten())
                 .collect();
             if let Some(given) = given {
+                if given.iter().zip(&set.members).any(|(value, (_, _, reading, to_python))| {
+                    !value.is_none()
+                        && coerced(value, *reading, to_python.bind(py)).is_ok_and(|t| t.is_none())
+                }) {
+                    // A value that is there and names no scope (a relation, a list).
+                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope.0)]);
+                }
                 for scope in this.plan.fired(set, &given)? {
                     if !scopes.contains(&scope) {
                         scopes.push(scope);

@@ -1,13 +1,13 @@
 """Finds rules before the first write, in every process.
 
-The modules of the project's own apps whose source mentions this package are imported, once the
-apps are ready. Not every module: scripts of an app must not run.
+The modules of the project's own apps whose source uses this package are imported, once the apps
+are ready. Not every module: scripts of an app must not run.
 """
 
 import importlib
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from django.apps import AppConfig, apps
@@ -16,8 +16,12 @@ from cache_result import registry
 from cache_result.conf import get_settings
 from cache_result.reports import logger
 
-_MENTION = re.compile(rb"\bcache_(?:result|response)\b")
-_LEFT_OUT = {"migrations", "tests", "management", "__pycache__", "node_modules"}
+_USE = re.compile(
+    rb"^\s*(?:from|import)\s+cache_result\b|@\s*[\w.]*\bcache_(?:result|response)\b|\bcache_(?:result|response)\s*\(",
+    re.MULTILINE,
+)
+_LEFT_OUT = {"migrations", "tests", "management", "scripts", "settings", "__pycache__", "node_modules"}
+_LEFT_OUT_MODULES = {"conftest", "tests", "settings", "asgi", "wsgi", "manage", "__main__"}
 failed: dict[str, str] = {}
 """Modules that could not be imported, with the reason; ``manage.py check`` names them."""
 
@@ -32,7 +36,7 @@ def discover() -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failed[name] = f"{type(error).__name__}: {error}"
             logger.exception("cache_result: %s could not be imported; its rules are unknown", name)
     registry.discovery_done()
@@ -45,11 +49,9 @@ def _modules_of(config: AppConfig) -> Iterator[str]:
         return
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        if _LEFT_OUT.intersection(parts) or parts[-1].startswith(("test_", "__main__")):
+        if is_left_out(parts) or not all(part.isidentifier() for part in parts):
             continue
-        if parts[-1] in {"conftest", "tests"} or not all(part.isidentifier() for part in parts):
-            continue
-        if _mentions(path):
+        if _uses_us(path):
             dotted = parts[:-1] if parts[-1] == "__init__" else parts
             yield ".".join((config.name, *dotted))
 
@@ -60,8 +62,15 @@ def _is_installed(root: Path) -> bool:
     return any(root.is_relative_to(place) for place in places)
 
 
-def _mentions(path: Path) -> bool:
+def is_left_out(parts: Sequence[str]) -> bool:
+    """Whether a module, by its path inside an app, is one that must not be imported: scripts,
+    settings, migrations, commands and tests."""
+    name = parts[-1]
+    return bool(_LEFT_OUT.intersection(parts)) or name in _LEFT_OUT_MODULES or name.startswith("test_")
+
+
+def _uses_us(path: Path) -> bool:
     try:
-        return bool(_MENTION.search(path.read_bytes()))
+        return bool(_USE.search(path.read_bytes()))
     except OSError:
         return False

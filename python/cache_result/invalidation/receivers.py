@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connections, models
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
-from django.db.models.signals import post_save, pre_delete
+from django.db.models.signals import post_save, pre_delete, pre_save
 
-from cache_result import registry
-from cache_result.invalidation import transaction
+from cache_result import registry, transaction
 from cache_result.invalidation.targets import Targets
 
 if TYPE_CHECKING:
@@ -32,9 +29,7 @@ _lock = Lock()
 
 def connect() -> None:
     """Connects everything. Called once, when the apps are ready."""
-    connection_created.connect(_on_connection, dispatch_uid="cache_result.connection")
-    for connection in connections.all(initialized_only=True):
-        transaction.install(connection)
+    transaction.watch_connections()
     registry.on_register(_connect_rules_of)
     for wrapper in {wrapper for wrapper, _ in registry.registered()}:
         _connect_rules_of(wrapper)
@@ -51,6 +46,7 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
                 continue
             _connected.add(model)
         for sender in _senders(model):
+            pre_save.connect(_before_save, sender=sender, dispatch_uid="cache_result.rules")
             post_save.connect(_on_save, sender=sender, dispatch_uid="cache_result.rules")
             pre_delete.connect(_on_delete, sender=sender, dispatch_uid="cache_result.rules")
 
@@ -62,8 +58,10 @@ def _senders(model: type[models.Model]) -> Iterator[type[models.Model]]:
             yield candidate
 
 
-def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    transaction.install(connection)
+def _before_save(*, sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
+    # Should a receiver before ours raise after the save, this has been noted already.
+    if transaction.in_transaction(connections[using]):
+        _changed(sender, instance, using, rewarm=False)
 
 
 def _on_save(

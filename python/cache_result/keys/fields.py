@@ -1,11 +1,21 @@
 """Key fields: what of a call goes into its key."""
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from typing import Any, ClassVar
 
 FieldSpec = tuple[str, str, Any, bool, bool, bool]
 """Name, kind ("arguments", "constant", "payload"), data, partition, hash_value, sort_lists."""
+
+
+class Absent:
+    """What a key has where an attribute is missing: it equals no value that is there."""
+
+    def __cache_key__(self) -> tuple[()]:
+        return ()
+
+
+ABSENT = Absent()
 
 
 class CacheKeyField:
@@ -39,6 +49,11 @@ class CacheKeyField:
         """
         raise TypeError(f"{type(self).__name__} must override get_key_payload(func, args, kwargs)")
 
+    def describe(self) -> str:
+        """What distinguishes this field from others: entries written under another description are
+        misses. Subclasses with options of their own add them."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
     def compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
         """The form in which the Rust core runs this field."""
         return (name, "payload", self, self.partition, self.hash_value, self.sort_lists)
@@ -66,6 +81,8 @@ class ArgsKeyField(CacheKeyField):
         sort_lists: bool = False,
     ) -> None:
         super().__init__(partition=partition, hash_value=hash_value, sort_lists=sort_lists)
+        if not isinstance(arguments, Iterable):
+            raise TypeError(f"ArgsKeyField({arguments!r}): give an argument's name, a list of names, or '*'")
         names = [arguments] if isinstance(arguments, str) else list(arguments)
         if not names or not all(isinstance(name, str) and name for name in names):
             raise TypeError(
@@ -104,29 +121,25 @@ class ArgsKeyField(CacheKeyField):
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """The arguments' values, after path and normalizer."""
-        bound = signature(func).bind(*args, **kwargs)
-        bound.apply_defaults()
-        parameters = bound.signature
+        # Partially: delete_by_prefix gives what it has, and a KeyError says that it is not enough.
+        bound = signature(func).bind_partial(*args, **kwargs)
         values: Mapping[str, Any] = bound.arguments
-        return {
-            name: self._value(values[name], parameters.parameters[name])
-            for name in self._names(parameters, func.__qualname__)
-        }
+        return {name: self._value(values[name]) for name in self._names(bound.signature, func.__qualname__)}
 
-    def _value(self, value: Any, parameter: Parameter) -> Any:
-        if self.path is not None:
-            for part in self.path.split("."):
-                try:
-                    value = value[part] if isinstance(value, Mapping) else getattr(value, part)
-                except (AttributeError, KeyError):
-                    # One more level than any present value has.
-                    return ("absent", self.path)
-            value = ("present", value)
+    def describe(self) -> str:
+        """What distinguishes this field from others of its class."""
+        normalizer = getattr(self.normalizer, "__qualname__", type(self.normalizer).__qualname__)
+        return f"{super().describe()} {self.arguments} {self.path} {normalizer}"
+
+    def _value(self, value: Any) -> Any:
+        for part in self.path.split(".") if self.path is not None else ():
+            try:
+                value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+            except (AttributeError, KeyError):
+                return ABSENT
         if self.normalizer is None:
             return value
         try:
-            if self.path is not None:
-                return ("present", self.normalizer(value[1]))
             return self.normalizer(value)
         except Exception:
             return value

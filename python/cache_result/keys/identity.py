@@ -2,15 +2,17 @@
 
 import hashlib
 import secrets
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from threading import Lock
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from cache_result.exceptions import CacheResultWarning
 
-_taken: dict[str, tuple[bytes, bool]] = {}
+_taken: dict[str, tuple[str, bytes]] = {}
 _lock = Lock()
 
 
@@ -21,26 +23,53 @@ def label_of(func: Callable[..., Any]) -> str:
     return f"{module}.{name}"
 
 
-def function_id(func: Callable[..., Any]) -> str:
-    """Module and qualified name; a second, different function of that name gets an id of its own.
+def function_id(func: Callable[..., Any], explicit: str | None = None) -> str:
+    """The function's name in keys: ``explicit``, or module and qualified name.
 
-    Such an id holds in this process only, and a ``CacheResultWarning`` says so. The same code
-    without captured variables, defined again (a reload), keeps its id.
+    No two functions meet unawares. A function without a name of its own (a lambda, one that is
+    defined inside another) has the digest of its code in its id. What the same code cannot tell
+    apart (captured variables there, partials, bound methods, callable objects), and a second,
+    different function under a taken name, get an id that holds in this process only, and a
+    ``CacheResultWarning`` says so. The same code, defined again (a reload), keeps its id. Functions
+    that share an explicit name meet, with a warning.
     """
-    name = label_of(func)
-    fingerprint = (_code_digest(func), bool(getattr(func, "__closure__", None)))
+    name = explicit or _stable_name(func)
+    fingerprint = (label_of(func), _code_digest(func))
+    anonymous = not isinstance(func, FunctionType) or ("<" in name and bool(func.__closure__))
+    if explicit is None and anonymous:
+        _warn(f"{name} has no name of its own that would tell it from others like it")
+        return f"{name}~{secrets.token_hex(8)}"
     with _lock:
         known = _taken.setdefault(name, fingerprint)
-        first = known is fingerprint
-    if first or (known == fingerprint and not fingerprint[1]):
+    if known == fingerprint:
         return name
-    warnings.warn(
-        f"cache_result: there is more than one function {name}; this one gets a key of its own that no "
-        "other process shares. Pass name= (or Meta.key_identifier) to give it a stable one",
-        CacheResultWarning,
-        stacklevel=5,
-    )
+    if explicit is not None:
+        if known[0] != fingerprint[0]:
+            _warn(f"{known[0]} and {fingerprint[0]} share the name {name!r}, and so their entries")
+        return name
+    _warn(f"there is more than one function {name}")
     return f"{name}~{secrets.token_hex(8)}"
+
+
+def _stable_name(func: Callable[..., Any]) -> str:
+    name = label_of(func)
+    module, _, rest = name.partition(".")
+    if module == "__main__":
+        # Every script is __main__; what it is run from tells them apart.
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        script = Path(getattr(main, "__file__", None) or "interactive")
+        name = f"{spec.name}.{rest}" if spec else f"__main__[{script.stem}].{rest}"
+    return f"{name}~{_code_digest(func).hex()[:8]}" if "<" in name else name
+
+
+def _warn(problem: str) -> None:
+    warnings.warn(
+        f"cache_result: {problem}. Pass name= (or Meta.key_identifier) to give each a stable name; without "
+        "one, a key is this process's own",
+        CacheResultWarning,
+        stacklevel=6,
+    )
 
 
 def _code_digest(func: Callable[..., Any]) -> bytes:

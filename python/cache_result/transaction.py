@@ -11,40 +11,66 @@ import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet, finalize, ref
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from cache_result import _core
-from cache_result.invalidation.targets import Targets
 
 _ATTRIBUTE = "_cache_result_transaction"
+_REWARM = "_cache_result_rewarm"
 _WRAPPED = "_cache_result_wrapped"
 
-_READS = re.compile(
+_READ = re.compile(
     r"\s*(?:/\*.*?\*/\s*)*\(*\s*(?:SELECT\b(?!.*\bINTO\b)|SAVEPOINT\b|RELEASE\b|ROLLBACK\b|BEGIN\b|COMMIT\b"
-    r"|START\b|SET\b|SHOW\b|EXPLAIN\b|PRAGMA\b|DECLARE\b|FETCH\b|CLOSE\b|VALUES\b"
+    r"|START\b|SET\b|SHOW\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\b|DECLARE\b|FETCH\b|CLOSE\b|VALUES\b"
     r"|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))",
     re.IGNORECASE | re.DOTALL,
 )
+_SECOND_STATEMENT = re.compile(r";\s*\S")
+
+
+class Targets(Protocol):
+    """What is to be invalidated and rewarmed; see :mod:`cache_result.invalidation.targets`."""
+
+    def merge(self, other: Any) -> None: ...
+    def touch(self, scopes: Iterable[bytes]) -> bool: ...
+    def invalidate(self) -> None: ...
+    def rewarm(self) -> None: ...
 
 
 class Transaction:
-    """One open transaction of one connection, from its first write on."""
+    """One open transaction of one connection, from its first write on.
 
-    __slots__ = ("connection", "dirty", "over", "targets")
+    It holds its connection weakly: a thread that ends inside a transaction takes both along.
+    """
+
+    __slots__ = ("__weakref__", "connection", "dirty", "over", "targets")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self.connection: BaseDatabaseWrapper | None = connection
+        self.connection = ref(connection)
         self.dirty = False
         self.over = False
-        self.targets = Targets()
+        self.targets: Targets | None = None
 
 
-_open: set[Transaction] = set()
+_open: "WeakSet[Transaction]" = WeakSet()
 _lock = Lock()
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
+
+
+def watch_connections() -> None:
+    """Has the writes of every connection watched, from now on and of those that exist."""
+    connection_created.connect(_on_connection, dispatch_uid="cache_result.transaction")
+    for connection in connections.all(initialized_only=True):
+        install(connection)
+
+
+def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    install(connection)
 
 
 def watch_writes(
@@ -58,10 +84,18 @@ def watch_writes(
 
 
 def is_write(sql: Any) -> bool:
-    """Whether a statement may change data; what is not surely a read counts as a write."""
-    if isinstance(sql, bytes):
+    """Whether a statement may change data; what is not surely a read counts as a write.
+
+    A function with side effects inside a SELECT cannot be told, nor what bypasses ``execute``
+    (``callproc``, ``copy``).
+    """
+    if hasattr(sql, "as_string"):  # psycopg's composed statements
+        sql = sql.as_string(None)
+    elif isinstance(sql, bytes):
         sql = sql.decode(errors="replace")
-    return not (isinstance(sql, str) and _READS.match(sql))
+    if not isinstance(sql, str) or not _READ.match(sql):
+        return True
+    return bool(_SECOND_STATEMENT.search(sql))
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -83,11 +117,15 @@ def record(using: str, targets: Targets) -> None:
     """Invalidates ``targets`` when the transaction on the database ``using`` commits, or now."""
     _settle()
     connection = connections[using]
-    if in_transaction(connection):
-        _begin(connection).targets.merge(targets)
-    else:
+    if not in_transaction(connection):
         targets.invalidate()
         targets.rewarm()
+        return
+    transaction = _begin(connection)
+    if transaction.targets is None:
+        transaction.targets = targets
+    else:
+        transaction.targets.merge(targets)
 
 
 def is_dirty() -> bool:
@@ -99,7 +137,7 @@ def is_dirty() -> bool:
 def is_touched(scopes: list[bytes]) -> bool:
     """Whether an open transaction of the caller is going to invalidate one of ``scopes``."""
     _settle()
-    return any(transaction.targets.touch(scopes) for transaction in _visible())
+    return any(t.targets is not None and t.targets.touch(scopes) for t in _visible())
 
 
 def _visible() -> list[Transaction]:
@@ -115,10 +153,15 @@ def _visible() -> list[Transaction]:
 def _settle() -> None:
     """Ends transactions whose end nobody told: those inside a TestCase's own."""
     for transaction in _visible():
-        connection = transaction.connection
+        connection = transaction.connection()
         if connection is not None and not in_transaction(connection):
             _end(connection, committed=True)
             _rewarm(connection)
+
+
+def _count() -> None:
+    with _lock:
+        _core.set_open_transactions(sum(not transaction.over for transaction in _open))
 
 
 def _begin(connection: BaseDatabaseWrapper) -> Transaction:
@@ -127,9 +170,9 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
         _wrap(connection)
         transaction = Transaction(connection)
         setattr(connection, _ATTRIBUTE, transaction)
-        with _lock:
-            _open.add(transaction)
-            _core.set_open_transactions(len(_open))
+        _open.add(transaction)
+        finalize(transaction, _count).atexit = False
+        _count()
     seen = _seen.get()
     if transaction not in seen:
         _seen.set((*(other for other in seen if not other.over), transaction))
@@ -138,27 +181,23 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
 
 def _end(connection: BaseDatabaseWrapper, *, committed: bool) -> None:
     """The transaction on ``connection`` is over; its targets change their generations if it may
-    have been committed."""
+    have been committed, and what they rewarm waits until the connection is in autocommit mode."""
     transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
     if transaction is None or transaction.over:
         return
     transaction.over = True
-    transaction.connection = None
-    with _lock:
-        _open.discard(transaction)
-        _core.set_open_transactions(len(_open))
-    if committed:
-        transaction.targets.invalidate()
-    else:
-        transaction.targets = Targets()
+    _count()
+    targets, transaction.targets = transaction.targets, None
+    if committed and targets is not None:
+        targets.invalidate()
+        setattr(connection, _REWARM, [*getattr(connection, _REWARM, []), targets])
 
 
 def _rewarm(connection: BaseDatabaseWrapper) -> None:
-    """Runs what the last transaction left to rewarm, now that the connection is in autocommit mode."""
-    transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
-    if transaction is not None and transaction.over:
-        setattr(connection, _ATTRIBUTE, None)
-        transaction.targets.rewarm()
+    waiting: list[Targets] = getattr(connection, _REWARM, [])
+    setattr(connection, _REWARM, [])
+    for targets in waiting:
+        targets.rewarm()
 
 
 def _wrap(connection: BaseDatabaseWrapper) -> None:
@@ -169,34 +208,37 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     commit, rollback, close = connection.commit, connection.rollback, connection.close
     set_autocommit = connection.set_autocommit
 
+    # Inside an atomic block Django refuses the first three, and then nothing has ended. It clears
+    # the flag before it ends the outermost block itself.
     def watched_commit() -> None:
         try:
             commit()
         finally:
-            # A COMMIT that raised may have happened all the same.
-            _end(connection, committed=True)
+            if not connection.in_atomic_block:
+                # A COMMIT that raised may have happened all the same.
+                _end(connection, committed=True)
 
     def watched_rollback() -> None:
         try:
             rollback()
         finally:
-            _end(connection, committed=False)
+            if not connection.in_atomic_block:
+                _end(connection, committed=False)
+
+    def watched_set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        try:
+            set_autocommit(autocommit, *args, **kwargs)
+        finally:
+            if autocommit and not connection.in_atomic_block:
+                # Leaving manual transaction management commits what is open.
+                _end(connection, committed=True)
+                _rewarm(connection)
 
     def watched_close() -> None:
         try:
             close()
         finally:
             _end(connection, committed=False)
-
-    def watched_set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
-        try:
-            set_autocommit(autocommit, *args, **kwargs)
-        finally:
-            if autocommit:
-                # Leaving manual transaction management commits what is open.
-                _end(connection, committed=True)
-        if autocommit:
-            _rewarm(connection)
 
     for name, method in {
         "commit": watched_commit,

@@ -1,0 +1,39 @@
+"""Which fills the running code is part of: a nested call of the same key runs through."""
+
+from contextlib import suppress
+from contextvars import ContextVar, Token
+
+
+class Fill:
+    """One run of a cached function. Tasks that it started and that outlive it are not inside."""
+
+    __slots__ = ("active", "key", "token")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.active = True
+        self.token: Token[tuple[Fill, ...]] | None = None
+
+
+_inside: ContextVar[tuple[Fill, ...]] = ContextVar("cache_result_fills", default=())
+
+
+def enter(key: bytes) -> Fill:
+    """The running code fills ``key`` from here on."""
+    fill = Fill(key)
+    fill.token = _inside.set((*_inside.get(), fill))
+    return fill
+
+
+def leave(fill: Fill) -> None:
+    """The fill is over."""
+    fill.active = False
+    token, fill.token = fill.token, None
+    if token is not None:
+        with suppress(ValueError):  # a coroutine that was thrown away is closed in another context
+            _inside.reset(token)
+
+
+def is_inside(key: bytes) -> bool:
+    """Whether the running code is part of a fill of ``key``."""
+    return any(fill.active and fill.key == key for fill in _inside.get())

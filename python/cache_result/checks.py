@@ -48,7 +48,7 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         hint = "Mend the module, or keep it out of the project's apps."
         found.append(Error(f"{module} could not be imported: {reason}", hint=hint, id="cache_result.E002"))
     for label, module in registry.late.items():
-        if discovery.is_left_out(module.split(".")):
+        if discovery.is_left_out_of_its_app(module):
             continue
         hint = 'Add its module to CACHE_RESULT["MODULES"].'
         message = f"The rules of {label} are not known when the process starts"
@@ -66,7 +66,8 @@ def check_caches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             backend = caches[alias]
         except InvalidCacheBackendError:
             hint = f"Define it in CACHES, or name one of {', '.join(caches.settings)}."
-            user = registry.aliases.get(alias, 'CACHE_RESULT["CACHE"]')
+            wrapper = registry.aliases.get(alias)
+            user = wrapper.label if wrapper else 'CACHE_RESULT["CACHE"]'
             message = f"There is no cache {alias!r}, which {user} names"
             found.append(Error(message, hint=hint, id="cache_result.E004"))
             continue

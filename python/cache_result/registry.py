@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from django.apps import apps
 from django.conf import settings
@@ -17,8 +17,8 @@ _wrappers: "dict[Hashable, CachedWrapper[..., object]]" = {}
 """By stable name, so that a function that is defined again and again is held once."""
 _transient: "WeakSet[CachedWrapper[..., object]]" = WeakSet()
 """Those whose name is this process's own: with the wrapper goes the only way to its entries."""
-aliases: dict[str, str] = {}
-"""Caches that functions name, with the label of one of them."""
+aliases: "WeakValueDictionary[str, CachedWrapper[..., object]]" = WeakValueDictionary()
+"""Caches that functions name, with one of the functions."""
 _lock = Lock()
 _listeners: "list[Callable[[CachedWrapper[..., object]], None]]" = []
 late: dict[str, str] = {}

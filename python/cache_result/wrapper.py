@@ -87,7 +87,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self._alias = cache
         self._single_flight = single_flight
         if cache is not None:
-            registry.aliases[cache] = self.label
+            registry.aliases[cache] = cast(Any, self)
         if self.rules:
             registry.register(cast(Any, self))
         return self

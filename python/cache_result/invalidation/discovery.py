@@ -69,6 +69,14 @@ def is_left_out(parts: Sequence[str]) -> bool:
     return bool(_LEFT_OUT.intersection(parts)) or name in _LEFT_OUT_MODULES or name.startswith("test_")
 
 
+def is_left_out_of_its_app(module: str) -> bool:
+    """The same, of a dotted name. A module that belongs to no app is not left out."""
+    for config in apps.get_app_configs():
+        if module.startswith(f"{config.name}."):
+            return is_left_out(module.removeprefix(f"{config.name}.").split("."))
+    return False
+
+
 def _uses_us(path: Path) -> bool:
     try:
         return bool(_USE.search(path.read_bytes()))

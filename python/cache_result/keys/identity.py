@@ -26,28 +26,32 @@ def label_of(func: Callable[..., Any]) -> str:
 def function_id(func: Callable[..., Any], explicit: str | None = None) -> str:
     """The function's name in keys: ``explicit``, or module and qualified name.
 
-    No two functions meet unawares. A function without a name of its own (a lambda, one that is
-    defined inside another) has the digest of its code in its id. What the same code cannot tell
-    apart (captured variables there, partials, bound methods, callable objects), and a second,
-    different function under a taken name, get an id that holds in this process only, and a
+    No two functions meet unawares. What the same code cannot tell apart (partials, bound methods,
+    callable objects, functions inside others that capture variables), and a second, different
+    function under a taken name, get an id that holds in this process only, and a
     ``CacheResultWarning`` says so. The same code, defined again (a reload), keeps its id. Functions
     that share an explicit name meet, with a warning.
     """
     name = explicit or _stable_name(func)
     fingerprint = (label_of(func), _code_digest(func))
-    anonymous = not isinstance(func, FunctionType) or ("<" in name and bool(func.__closure__))
-    if explicit is None and anonymous:
-        _warn(f"{name} has no name of its own that would tell it from others like it")
-        return f"{name}~{secrets.token_hex(8)}"
+    if explicit is None and (not isinstance(func, FunctionType) or ("<" in name and func.__closure__)):
+        return _own_id(name, f"other functions may have the code of {name}")
     with _lock:
         known = _taken.setdefault(name, fingerprint)
     if known == fingerprint:
         return name
-    if explicit is not None:
-        if known[0] != fingerprint[0]:
-            _warn(f"{known[0]} and {fingerprint[0]} share the name {name!r}, and so their entries")
-        return name
-    _warn(f"there is more than one function {name}")
+    if explicit is None:
+        return _own_id(name, f"there is more than one function {name}")
+    if known[0] != fingerprint[0] or "<" in known[0]:
+        _warn(f"{known[0]} and {fingerprint[0]} have the name {name!r} and share their entries")
+    return name
+
+
+def _own_id(name: str, problem: str) -> str:
+    _warn(
+        f"{problem}, so this one's keys hold in this process only. "
+        "Pass name= (or Meta.key_identifier) to give it a stable name"
+    )
     return f"{name}~{secrets.token_hex(8)}"
 
 
@@ -60,16 +64,11 @@ def _stable_name(func: Callable[..., Any]) -> str:
         spec = getattr(main, "__spec__", None)
         script = Path(getattr(main, "__file__", None) or "interactive")
         name = f"{spec.name}.{rest}" if spec else f"__main__[{script.stem}].{rest}"
-    return f"{name}~{_code_digest(func).hex()[:8]}" if "<" in name else name
+    return name
 
 
 def _warn(problem: str) -> None:
-    warnings.warn(
-        f"cache_result: {problem}. Pass name= (or Meta.key_identifier) to give each a stable name; without "
-        "one, a key is this process's own",
-        CacheResultWarning,
-        stacklevel=6,
-    )
+    warnings.warn(f"cache_result: {problem}", CacheResultWarning, stacklevel=7)
 
 
 def _code_digest(func: Callable[..., Any]) -> bytes:

@@ -1,0 +1,57 @@
+"""Small models for the rules: relations, a proxy, a multi-table child, a UUID key and a text key."""
+
+import uuid
+
+from django.db import models
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=100)
+    email = models.EmailField(blank=True)
+
+
+class Writer(Author):
+    """Authors under another name: no table of its own."""
+
+    class Meta:
+        proxy = True
+
+
+class Article(models.Model):
+    author = models.ForeignKey(Author, on_delete=models.CASCADE)
+    title = models.CharField(max_length=200)
+    slug = models.SlugField(blank=True)
+    reference = models.UUIDField(default=uuid.uuid4)
+
+
+class Country(models.Model):
+    """Named by a code that is not the primary key."""
+
+    code = models.CharField(max_length=2, unique=True)
+    name = models.CharField(max_length=100, blank=True)
+
+
+class City(models.Model):
+    country = models.ForeignKey(Country, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100)
+    population = models.IntegerField(default=0)
+
+
+class Place(models.Model):
+    name = models.CharField(max_length=100)
+
+
+class Restaurant(Place):
+    """A place with a table of its own beside its parent's."""
+
+    stars = models.IntegerField(default=0)
+
+
+class Document(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    title = models.CharField(max_length=100, blank=True)
+
+
+class Currency(models.Model):
+    code = models.CharField(max_length=3, primary_key=True)
+    rate = models.DecimalField(max_digits=12, decimal_places=4, default=1)

@@ -1,0 +1,42 @@
+"""What the tests of rules share."""
+
+import pytest
+
+from cache_result import InvalidationRule
+from tests.app.models import Author
+
+
+@pytest.fixture
+def following(cached):
+    """`following(Model, {"arg": "field"})(func)`: cache `func`, invalidated when such a row changes."""
+
+    def following(model, mapping=None, /, rewarm=False, **options):
+        rule = InvalidationRule(model, rewarm=rewarm, field_mapping=mapping or {})
+        return cached(invalidates_on=[rule], **options)
+
+    return following
+
+
+@pytest.fixture
+def author_name(following):
+    @following(Author, {"author_id": "pk"})
+    def author_name(author_id):
+        return Author.objects.get(pk=author_id).name
+
+    return author_name
+
+
+@pytest.fixture
+def unrelated(cached):
+    """Reads authors although no rule says so."""
+
+    @cached
+    def unrelated(author_id):
+        return Author.objects.get(pk=author_id).name
+
+    return unrelated
+
+
+@pytest.fixture
+def author():
+    return Author.objects.create(name="old")

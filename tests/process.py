@@ -1,0 +1,123 @@
+"""Real second Python processes: each runs one function of a test module and talks with the test over a pipe.
+
+    def fill(parent, key):               def test_it(processes):
+        parent.say("inside")                 child = processes(fill, 1)
+        parent.expect("go on")               child.expect("inside")
+        return ...                           child.say("go on")
+                                             assert child.result() == ...
+
+The child has the test's settings, servers and databases, and nothing else in common with the test.
+"""
+
+import importlib
+import multiprocessing.connection
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+DEADLINE = 60.0  # seconds; an interpreter has to start first
+
+
+class Talk:
+    """One end of the conversation."""
+
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        self._pipe = pipe
+        self._sending = threading.Lock()
+
+    def _send(self, kind: str, content: Any) -> None:
+        with self._sending:
+            self._pipe.send((kind, content))
+
+    def _receive(self) -> tuple[str, Any]:
+        assert self._pipe.poll(DEADLINE), f"no word from the other process for {DEADLINE:.0f} s"
+        message: tuple[str, Any] = self._pipe.recv()
+        return message
+
+    def say(self, word: Any) -> None:
+        self._send("said", word)
+
+    def expect(self, word: Any) -> None:
+        assert self._receive() == ("said", word)
+
+
+class Process(Talk):
+    """The test's end; the child ends with `result`, `kill` or the test."""
+
+    def __init__(self, target: Callable[..., Any], *args: Any) -> None:
+        ours, theirs = multiprocessing.Pipe()
+        super().__init__(ours)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                cwd=ROOT,
+            )
+        ours.send((target.__module__, target.__qualname__, args))
+
+    def result(self) -> Any:
+        """What the function returned; the child has ended without complaint."""
+        kind, content = self._receive()
+        assert kind == "returned", content
+        assert self._process.wait(DEADLINE) == 0
+        return content
+
+    def kill(self) -> None:
+        """SIGKILL: the process has no chance to say goodbye to anybody."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._pipe.close()
+
+
+def first_to_say(processes: list[Process], word: Any) -> Process:
+    """The process that says `word` before any other says anything."""
+    by_pipe = {process._pipe: process for process in processes}
+    ready = multiprocessing.connection.wait(list(by_pipe), DEADLINE)
+    assert ready, f"no word from any process for {DEADLINE:.0f} s"
+    first = by_pipe[ready[0]]  # type: ignore[index]
+    first.expect(word)
+    return first
+
+
+class Processes:
+    """Starts children, and lets none of them outlive the test."""
+
+    def __init__(self) -> None:
+        self._started: list[Process] = []
+
+    def __call__(self, target: Callable[..., Any], *args: Any) -> Process:
+        process = Process(target, *args)
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            process.close()
+
+
+def main(descriptor: int) -> None:
+    pipe: Connection[Any, Any] = Connection(descriptor)
+    parent = Talk(pipe)
+    module, name, args = pipe.recv()
+    try:
+        import django
+
+        django.setup()
+        target = getattr(importlib.import_module(module), name)
+        parent._send("returned", target(parent, *args))
+    except BaseException:
+        parent._send("raised", traceback.format_exc())
+        raise
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

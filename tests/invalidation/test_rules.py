@@ -138,3 +138,18 @@ class TestInheritance:
         restaurant.delete()
         with pytest.raises(Place.DoesNotExist):
             place_name(1)
+
+
+@on("locmem", "redis")
+@pytest.mark.parametrize("path", ["article_set", "save"], ids=["many rows", "a method"])
+def test_a_value_that_names_no_scope_invalidates_the_whole_function(following, path):
+    # Fails (the old name is a hit) when only the scope of calls without a single value goes.
+    @following(Author, {"author_id": path})
+    def name(author_id):
+        return Author.objects.get(pk=author_id).name
+
+    author = Author.objects.create(name="old")
+    assert name(author.pk) == "old"
+    author.name = "new"
+    author.save()
+    assert name(author.pk) == "new"

@@ -294,11 +294,11 @@ impl Session {
                 let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
             }
-            Ask::Claim { lease, own } => (
-                "claim",
-                (lease, own.number(), self.prepared.parts.keys()).into_pyobject(py)?,
-                Expect::Claimed,
-            ),
+            Ask::Claim { lease, own } => {
+                let args = (&lease, own.number(), self.prepared.parts.keys()).into_pyobject(py)?;
+                self.lease = Some((lease, own));
+                ("claim", args, Expect::Claimed)
+            }
             Ask::Arm { .. } if self.binding.index.is_some() => {
                 ("enter", PyTuple::empty(py), Expect::Entered)
             }

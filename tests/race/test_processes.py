@@ -180,3 +180,18 @@ def test_a_save_in_another_process(cache_alias, unique_name, processes):
     processes(children.save, one.pk, cache_alias, name).result()
     assert author_name(one.pk) == "new"
     assert author_name.get_cache_only(two.pk) == "other"
+
+
+@SHARED
+def test_a_slow_leader_and_who_took_over_do_not_void_each_other(cache_alias, truth, processes):
+    # Fails (nothing is stored) when who takes over draws a new token for the entry.
+    lease = {"LEASE_TIMEOUT": 1}
+    leader = processes(children.fill, cache_alias, truth.name, lease)
+    leader.expect("inside")
+    impatient = processes(children.call, cache_alias, truth.name, lease)
+    impatient.expect("calling")
+    assert impatient.result() == "old"
+    leader.say("go on")
+    assert leader.result() == "old"
+    assert children.make(cache_alias, truth.name).get_cache_only(1, 2) == "old"
+    assert truth.runs == 2

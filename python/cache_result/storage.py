@@ -360,6 +360,13 @@ class LocalStorage(Storage):
         # All LocMem objects of one LOCATION are views of one store.
         self.get_entry = cache.get
 
+    def _read_alone(self, key: str) -> Plan[Any]:
+        try:
+            return (yield "get", key)
+        except Exception:  # nothing can be down here: the value does not load
+            yield "delete", key
+            return None
+
     @operation
     def enter(self) -> Plan[Any]:
         """What says that the store was not cleared: to be given to ``store`` after the fill."""
@@ -372,9 +379,10 @@ class LocalStorage(Storage):
 
     @operation
     def store(  # type: ignore[override] # the core gives what belongs to the kind of storage
-        self, key: str, entry: bytes, timeout: float | None, mark: Any, own: bytes
+        self, key: str, entry: tuple[bytes, Any], timeout: float | None, mark: Any, own: bytes
     ) -> Plan[bool]:
-        """Stores an entry, unless the store was cleared during the fill."""
+        """Stores header and value, unless the store was cleared during the fill. LocMem copies by
+        pickling, so the value needs no pickle of ours inside."""
         if mark is None or (yield "get", _UNCLEARED) != mark:
             return False
         yield "set", key, entry, timeout

@@ -44,25 +44,44 @@ pub enum Blob {
     Python(PyBackedBytes),
     /// Decoded here.
     Owned(Vec<u8>),
+    /// The header beside the value, which an in-process cache has copied already.
+    Beside(PyBackedBytes, Py<PyAny>),
 }
 
 impl AsRef<[u8]> for Blob {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Python(bytes) => bytes,
+            Self::Python(bytes) | Self::Beside(bytes, _) => bytes,
             Self::Owned(bytes) => bytes,
         }
     }
 }
 
 impl Blob {
-    /// An entry as the cache returned it: bytes, or ASCII where the serializer refuses bytes.
+    /// An entry as the cache returned it: bytes, ASCII where the serializer refuses bytes, or a pair
+    /// of header and value from a cache that copies by itself.
     pub fn read(stored: &Bound<'_, PyAny>) -> Option<Self> {
+        if let Ok(pair) = stored.cast_exact::<PyTuple>() {
+            let header = pair.get_item(0).ok()?.cast_into::<PyBytes>().ok()?;
+            let value = pair.get_item(1).ok().filter(|_| pair.len() == 2)?;
+            return Some(Self::Beside(header.into(), value.unbind()));
+        }
         if let Ok(bytes) = stored.cast::<PyBytes>() {
             return Some(Self::Python(bytes.clone().into()));
         }
         let text = stored.cast::<PyString>().ok()?;
         BASE64.decode(text.to_str().ok()?.as_bytes()).ok().map(Self::Owned)
+    }
+}
+
+impl Blob {
+    /// The value of an entry whose payload starts at `payload`.
+    pub fn load<'py>(&self, py: Python<'py>, payload: usize) -> PyResult<Bound<'py, PyAny>> {
+        if let Self::Beside(_, value) = self {
+            return Ok(value.bind(py).clone());
+        }
+        let bytes = PyBytes::new(py, &self.as_ref()[payload..]);
+        names::pickle_loads(py)?.call1((bytes,))
     }
 }
 

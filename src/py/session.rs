@@ -67,6 +67,8 @@ pub struct Session {
     flow: Flow<Blob, Shared>,
     expect: Expect,
     mark: Option<Py<PyAny>>,
+    /// What an in-process storage is to store.
+    value: Option<Py<PyAny>>,
     /// The lease that was asked for and not given back, and the token that says it is ours.
     lease: Option<(String, Token)>,
     recovered: bool,
@@ -94,6 +96,7 @@ impl Session {
             flow,
             expect,
             mark: None,
+            value: None,
             lease: None,
             recovered: false,
         })
@@ -192,7 +195,11 @@ impl Session {
         }
         let storable = match (&payload, ttl) {
             (Some(payload), Some(ttl)) if store => Some(Storable {
-                payload: Blob::Python(payload.clone().into()),
+                // An in-process cache is given the value itself, beside the header.
+                payload: match &self.binding.index {
+                    None => Blob::Python(payload.clone().into()),
+                    Some(_) => Blob::Owned(Vec::new()),
+                },
                 ttl_ms: match ttl {
                     Ttl::Millis(millis) => Some(millis),
                     _ => None,
@@ -200,6 +207,9 @@ impl Session {
             }),
             _ => None,
         };
+        if storable.is_some() && self.binding.index.is_some() {
+            self.value = Some(value.clone().unbind());
+        }
         let payload = payload.map(Into::into);
         let product = Arc::new(Product { value: value.clone().unbind(), payload });
         if private {
@@ -318,7 +328,8 @@ impl Session {
                     None => (self.entry(), entry, timeout).into_pyobject(py)?,
                     Some(mark) => {
                         let own = PyBytes::new(py, &self.own().0);
-                        (self.entry(), entry, timeout, mark, own).into_pyobject(py)?
+                        let value = self.value.take();
+                        (self.entry(), (entry, value), timeout, mark, own).into_pyobject(py)?
                     }
                 };
                 ("store", args, Expect::Success)
@@ -344,7 +355,7 @@ impl Session {
     ) -> PyResult<Step<'py>> {
         let finished = match outcome {
             Outcome::Hit { entry, times, payload } => {
-                let value = match load(py, &entry, payload) {
+                let value = match entry.load(py, payload) {
                     Ok(value) => value,
                     Err(error) => return self.unreadable(py, error),
                 };
@@ -409,12 +420,6 @@ pub fn snapshot(
     let tokens = tokens.collect::<PyResult<Vec<_>>>()?;
     let lease = if with_lease { lease_of(&list.get_item(scopes + 2)?) } else { Lease::Free };
     Ok(Some(Snapshot { entry, tokens, lease }))
-}
-
-/// Unpickles a payload.
-pub fn load<'py>(py: Python<'py>, entry: &Blob, payload: usize) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new(py, &entry.as_ref()[payload..]);
-    names::pickle_loads(py)?.call1((bytes,))
 }
 
 fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {

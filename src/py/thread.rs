@@ -3,7 +3,7 @@
 use super::binding::{Binding, Prepared, unusable_status};
 use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
-use super::session::{Landing, Session, Step, load, snapshot};
+use super::session::{Landing, Session, Step, snapshot};
 use super::wrapper::Wrapper;
 use crate::call::{First, Mode, Status, valid_in, valid_with};
 use crate::flight::{Crew, Flight};
@@ -149,7 +149,7 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
         (snapshot, found)
     };
     if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found)
-        && let Ok(value) = load(py, entry, payload)
+        && let Ok(value) = entry.load(py, payload)
     {
         let value = Some(value.unbind());
         return Ok(Read::Valid(Finished { value, status: Status::Hit, times: Some(times) }));

@@ -21,8 +21,8 @@ LAYERS = [
     {"decorators", "checks"},
     {"invalidation"},
     {"wrapper"},
-    {"definition", "registry", "responses", "storage", "transaction"},
-    {"rules", "keys", "breaker"},
+    {"definition", "registry", "responses", "storage"},
+    {"rules", "keys", "breaker", "transaction"},
     {"conf", "exceptions", "fills", "reports", "status"},
     {"_core"},
 ]

@@ -23,6 +23,8 @@ FOREIGN = {
     "dict of a peer": {"value": 1, "cached_at": "2024-01-01T00:00:00"},
     "list": [1, 2],
     "bool": True,
+    "pair": ("header", "value"),
+    "empty tuple": (),
     "long text": "A" * 1000,
 }
 
@@ -79,6 +81,22 @@ def test_a_corrupt_entry_is_a_miss(inc, cache_alias):
         assert inc.get_cache_only(1) is CACHE_MISSING, number
     cache.set(key, stored)
     assert inc.get_cache_only(1) == 1
+
+
+@on("locmem")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pair: pair[:1],
+        lambda pair: (*pair, 1),
+        lambda pair: pair[::-1],
+        lambda pair: (b"header", pair[1]),
+    ],
+)
+def test_a_pair_of_another_shape_is_a_miss(inc, cache_alias, change):
+    cache, key = caches[cache_alias], inc.get_cache_key(1)
+    cache.set(key, change(cache.get(key)))
+    assert_miss_then_hit(inc)
 
 
 @on("locmem", "redis")

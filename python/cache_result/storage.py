@@ -10,6 +10,7 @@ import pickle
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from math import ceil
 from threading import Lock, local
@@ -18,15 +19,19 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 from asgiref.sync import sync_to_async
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
+from django.core.cache.backends.db import BaseDatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db import connections, router
+from django.db.transaction import atomic
 
 from cache_result import _core
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.reports import logger
+from cache_result.transaction import in_transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -121,6 +126,11 @@ class Storage:
     def __init__(self, alias: str) -> None:
         conf = get_settings()
         self.alias = alias
+        cache = caches[alias]
+        self.database: str | None = None
+        """The database whose table the cache is: inside a transaction on it nothing is stored."""
+        if isinstance(cache, BaseDatabaseCache):
+            self.database = router.db_for_write(cache.cache_model_class)
         # Whole seconds: some backends cut off the rest.
         self._lease_timeout = ceil(conf.LEASE_TIMEOUT)
         self._close_timeout = ceil(conf.CLOSE_TIMEOUT)
@@ -141,11 +151,15 @@ class Storage:
             self._of_thread.cache = caches[self.alias]
             return cast(BaseCache, self._of_thread.cache)
 
+    def in_transaction(self) -> bool:
+        """Whether what is stored now would commit or roll back with the caller's data."""
+        return self.database is not None and in_transaction(connections[self.database])
+
     # Operations. The first line of each is also what the Rust core relies on.
 
     def read(self, keys: list[str]) -> list[Any] | None:
         """The values under ``keys``, None where there is none. One round trip."""
-        if not self._breaker.at_rest or self._pending:
+        if not self._breaker.at_rest or self._pending or self.database is not None:
             return cast("list[Any] | None", self.read_carefully(keys))
         try:
             get = self.cache.get_many(keys).get
@@ -299,13 +313,18 @@ class Storage:
             return self._refused(name, args)
         try:
             cache = self.cache
-            if self._pending:
-                _run(cache, self._deliver())
-            result = _run(cache, plan(self, *args))
+            with self._savepoint():
+                if self._pending:
+                    _run(cache, self._deliver())
+                result = _run(cache, plan(self, *args))
         except Exception as error:
             return self._failed(name, args, error)
         self._breaker.succeeded()
         return result
+
+    def _savepoint(self) -> AbstractContextManager[Any]:
+        """What goes wrong with a cache that is a table must not abort the caller's transaction."""
+        return atomic(using=self.database) if self.in_transaction() else nullcontext()
 
     def _failed(self, name: str, args: Iterable[Any], error: Exception) -> Any:
         self._breaker.failed(error)

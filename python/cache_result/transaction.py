@@ -38,7 +38,7 @@ class Targets(Protocol):
 
     def merge(self, other: Any) -> None: ...
     def touch(self, scopes: Iterable[bytes]) -> bool: ...
-    def invalidate(self) -> None: ...
+    def invalidate(self) -> bool: ...
     def rewarm(self) -> None: ...
 
 
@@ -179,18 +179,20 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
     return transaction
 
 
-def _end(connection: BaseDatabaseWrapper, *, committed: bool) -> None:
+def _end(connection: BaseDatabaseWrapper, *, committed: bool) -> bool:
     """The transaction on ``connection`` is over; its targets change their generations if it may
-    have been committed, and what they rewarm waits until the connection is in autocommit mode."""
+    have been committed, and what they rewarm waits until the connection is in autocommit mode.
+    Returns whether generations were written to a database."""
     transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
     if transaction is None or transaction.over:
-        return
+        return False
     transaction.over = True
     _count()
     targets, transaction.targets = transaction.targets, None
-    if committed and targets is not None:
-        targets.invalidate()
-        setattr(connection, _REWARM, [*getattr(connection, _REWARM, []), targets])
+    if not committed or targets is None:
+        return False
+    setattr(connection, _REWARM, [*getattr(connection, _REWARM, []), targets])
+    return targets.invalidate()
 
 
 def _rewarm(connection: BaseDatabaseWrapper) -> None:
@@ -208,15 +210,22 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     commit, rollback, close = connection.commit, connection.rollback, connection.close
     set_autocommit = connection.set_autocommit
 
+    def invalidated_in_the_database() -> None:
+        # A cache that is a table has been written to on this connection, which is not in autocommit
+        # mode here, so that a transaction is open again.
+        if connection.connection is not None and not connection.autocommit:
+            commit()
+            _end(connection, committed=False)
+
     # Inside an atomic block Django refuses the first three, and then nothing has ended. It clears
     # the flag before it ends the outermost block itself.
     def watched_commit() -> None:
         try:
             commit()
         finally:
-            if not connection.in_atomic_block:
-                # A COMMIT that raised may have happened all the same.
-                _end(connection, committed=True)
+            # A COMMIT that raised may have happened all the same.
+            if not connection.in_atomic_block and _end(connection, committed=True):
+                invalidated_in_the_database()
 
     def watched_rollback() -> None:
         try:

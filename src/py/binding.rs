@@ -30,6 +30,8 @@ pub struct Binding {
     sharing: Sharing,
     flight_timeout: Duration,
     lease_timeout: Duration,
+    /// The cache is a table of a database, and so part of the caller's transactions.
+    pub transactional: bool,
     /// Arguments that rules map together.
     pub rules: Vec<RuleSet>,
     /// Of the key plan and the rules; entries of another one are misses.
@@ -130,6 +132,7 @@ impl Wrapper {
         shape.finalize_xof().fill(&mut fingerprint);
         Ok(Binding {
             enabled,
+            transactional: !storage.getattr("database")?.is_none(),
             storage: storage.unbind(),
             get: get.map(Bound::unbind),
             index: index.map(|index| Arc::clone(&index.get().index)),

@@ -448,7 +448,9 @@ fn begin(
     let key = PyBytes::new(py, &prepared.parts.key.0);
     let surroundings = Surroundings {
         bypassed: prepared.touched,
-        dirty: open && names::is_dirty(py)?.call0()?.is_truthy()?,
+        dirty: open && names::is_dirty(py)?.call0()?.is_truthy()?
+            || binding.transactional
+                && binding.storage.bind(py).call_method0("in_transaction")?.is_truthy()?,
         reentrant: names::is_inside(py)?.call1((key,))?.is_truthy()?,
     };
     let target = prepared.target(binding, crew);

@@ -6,7 +6,6 @@ from psycopg.pq import TransactionStatus
 
 from cache_result import CacheStatus
 from tests.app.models import Author
-from tests.backends import on
 from tests.invalidation.rows import rename, rolled_back
 from tests.race.children import PARTITIONED
 from tests.slow import children
@@ -14,7 +13,7 @@ from tests.waiting import Gate
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other"]),
-    on("db"),
+    pytest.mark.parametrize("cache_alias", ["db"], indirect=True),
 ]
 
 
@@ -70,7 +69,6 @@ INVALIDATIONS = {
     "delete_cache": lambda f: f.delete_cache(1, 2),
     "delete_by_prefix": lambda f: f.delete_by_prefix(1),
     "invalidate_all": lambda f: f.invalidate_all(),
-    "refresh": lambda f: f.refresh(1, 2),
 }
 invalidations = pytest.mark.parametrize("invalidate", INVALIDATIONS.values(), ids=INVALIDATIONS)
 

@@ -47,14 +47,15 @@ class Targets:
     def __bool__(self) -> bool:
         return bool(self._scopes)
 
-    def invalidate(self) -> None:
-        """Starts new generations: one batch per cache."""
+    def invalidate(self) -> bool:
+        """Starts new generations: one batch per cache. Returns whether one of them is a database."""
         batches: dict[Any, set[bytes]] = {}
         for wrapper, scopes in self._scopes.items():
             batches.setdefault(wrapper.storage, set()).update(scopes)
         self._scopes.clear()
         for storage, scopes in batches.items():
             storage.invalidate(sorted(scopes))
+        return any(storage.database is not None for storage in batches)
 
     def rewarm(self) -> None:
         """Refreshes the calls. An error is logged and concerns nobody else."""

@@ -44,9 +44,12 @@ test: $(CORE) servers ## Run the tests of Rust and Python
 test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django matrix
 	@.ci/servers redis-server memcached postgresql
 	$(BIN)/python -m pytest tests/slow
+	CACHE_RESULT_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/invalidation
 	$(BIN)/python -m pip install --quiet --group matrix
-	$(BIN)/maturin build --release --quiet --out dist
-	$(BIN)/tox run --installpkg dist/$$(ls -t dist | head -1)
+	$(BIN)/maturin build --release --quiet --out dist --interpreter $(BIN)/python
+	@# Interpreters are looked for on PATH, and last among those that pyenv has installed.
+	PATH="$$PATH$$(printf ':%s' $(HOME)/.pyenv/versions/*/bin)" $(BIN)/tox run-parallel \
+		--parallel 2 --parallel-no-spinner --installpkg "$$(ls -t dist/*.whl | head -1)"
 
 lint: $(CORE) ## Check style: ruff, rustfmt, clippy (pedantic)
 	$(BIN)/ruff check .

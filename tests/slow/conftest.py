@@ -1,4 +1,4 @@
-"""The databases of these tests are on a private PostgreSQL: rows are locked one by one, writers do not queue."""
+"""The databases of these tests are on a private PostgreSQL: rows are locked one by one."""
 
 import runpy
 from collections.abc import Iterator

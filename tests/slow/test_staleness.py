@@ -1,4 +1,4 @@
-"""Promise 1 under fire: processes that write, invalidate and read as fast as they can, and every read audited."""
+"""Promise 1 under fire: processes that write, invalidate and read, and every read audited."""
 
 import contextlib
 

@@ -73,7 +73,7 @@ def test_a_rollback_costs_nobody_a_hit(cache_alias, name, author_name, author, p
 @pytest.mark.parametrize("started", ["before the write", "after the write"])
 @pytest.mark.parametrize("landed", ["before the end", "after the end"])
 def test_a_fill_that_races_a_writer(cache_alias, name, author, threads, processes, started, landed, ending):
-    """A fill reads the old row. However it overlaps with the transaction, nobody gets that after the COMMIT."""
+    """A fill reads the old row. However it overlaps with the transaction, nobody gets it after COMMIT."""
     gate = Gate()
     author_name = children.make_author_name(cache_alias, name, gate.stop_here)
 

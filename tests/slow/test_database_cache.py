@@ -1,11 +1,13 @@
 """The cache in a table of the very database whose rows it caches: its writes are part of transactions."""
 
+import contextlib
+
 import pytest
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from psycopg.pq import TransactionStatus
 
 from cache_result import CacheStatus
-from tests.app.models import Author
+from tests.app.models import Article, Author
 from tests.invalidation.rows import rename, rolled_back
 from tests.race.children import PARTITIONED
 from tests.slow import children
@@ -130,6 +132,38 @@ class TestRules:
             rename(author)
             assert threads(author_name, author.pk).result() == "old"
         assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new"] * 2
+
+    @pytest.mark.parametrize("write", ["autocommit", "atomic"])
+    def test_rows_of_another_database_during_a_transaction_of_the_caches(
+        self, cache_alias, name, threads, write
+    ):
+        """The rollback of one database is none of the other, wherever the cache is."""
+        author_name = children.make_author_name(cache_alias, name, using="other")
+        author = Author.objects.using("other").create(name="old")
+        assert author_name(author.pk) == "old"
+        with rolled_back("default"):
+            with transaction.atomic("other") if write == "atomic" else contextlib.nullcontext():
+                rename(author)
+            assert author_name(author.pk) == "new"
+        assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new"] * 2
+
+    def test_a_commit_that_fails(self, author_name, author, threads):
+        assert author_name(author.pk) == "old"
+        with pytest.raises(IntegrityError), transaction.atomic():
+            rename(author)
+            Article.objects.create(author_id=author.pk + 1)
+            assert author_name(author.pk) == "new"
+        assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["old"] * 2
+        rename(author)
+        assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new"] * 2
+
+    def test_a_call_when_the_transaction_has_committed(self, author_name, author, threads):
+        seen = []
+        assert author_name(author.pk) == "old"
+        with transaction.atomic():
+            rename(author)
+            transaction.on_commit(lambda: seen.append(author_name(author.pk)))
+        assert [*seen, threads(author_name, author.pk).result()] == ["new"] * 2
 
     def test_rewarm(self, cached, author, threads):
         runs = []

@@ -42,11 +42,11 @@ def check(audits):
 @pytest.mark.django_db(transaction=True)
 @on("redis", "db")
 def test_no_read_is_older_than_an_invalidation_that_returned(hammer, redis_server):
-    check(hammer(children.change_versions, children.read_versions, 250))
+    check(hammer(children.change_versions, children.read_versions, 200))
 
 
 @pytest.mark.django_db(transaction=True)
 @on("redis", "db")
 def test_no_read_is_older_than_a_commit_that_returned(hammer, redis_server):
     pks = [Author.objects.create(name="0").pk for _ in range(3)]
-    check(hammer(children.change_rows, children.read_rows, 250, pks))
+    check(hammer(children.change_rows, children.read_rows, 120, pks))

@@ -282,6 +282,16 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 class SyncCachedWrapper(CachedWrapper[P, T]):
     """The wrapper of a plain function."""
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: Any = None) -> "SyncCachedWrapper[P, T]": ...
+        @overload
+        def __get__(
+            self: "SyncCachedWrapper[Concatenate[S, Q], T]", instance: S, owner: Any = None
+        ) -> "SyncCachedWrapper[Q, T]": ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
     def get_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
         """The result and how it was cached."""
         return cast("tuple[T, Metadata]", self._run("get", "both", args, kwargs))
@@ -328,6 +338,16 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
 
 class AsyncCachedWrapper(CachedWrapper[P, Coroutine[Any, Any, T]]):
     """The wrapper of an async function."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: Any = None) -> "AsyncCachedWrapper[P, T]": ...
+        @overload
+        def __get__(
+            self: "AsyncCachedWrapper[Concatenate[S, Q], T]", instance: S, owner: Any = None
+        ) -> "AsyncCachedWrapper[Q, T]": ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         return self._drive("get", "value", args, kwargs)

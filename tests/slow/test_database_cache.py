@@ -1,7 +1,5 @@
 """The cache in a table of the very database whose rows it caches: its writes are part of transactions."""
 
-import contextlib
-
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from psycopg.pq import TransactionStatus
@@ -131,20 +129,6 @@ class TestRules:
         with transaction.atomic("other"):
             rename(author)
             assert threads(author_name, author.pk).result() == "old"
-        assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new"] * 2
-
-    @pytest.mark.parametrize("write", ["autocommit", "atomic"])
-    def test_rows_of_another_database_during_a_transaction_of_the_caches(
-        self, cache_alias, name, threads, write
-    ):
-        """The rollback of one database is none of the other, wherever the cache is."""
-        author_name = children.make_author_name(cache_alias, name, using="other")
-        author = Author.objects.using("other").create(name="old")
-        assert author_name(author.pk) == "old"
-        with rolled_back("default"):
-            with transaction.atomic("other") if write == "atomic" else contextlib.nullcontext():
-                rename(author)
-            assert author_name(author.pk) == "new"
         assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new"] * 2
 
     def test_a_commit_that_fails(self, author_name, author, threads):

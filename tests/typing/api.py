@@ -52,6 +52,8 @@ def calls(request: HttpRequest, service: Service) -> HttpResponse:
     assert_type(with_arguments.refresh(1), list[str])
     assert_type(with_arguments.get_cache_key(1), str)
     assert_type(service.method(1), str)
+    assert_type(service.method.refresh(1), str)
+    service.method.delete_cache(1)
     service.method("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with_arguments.delete_by_prefix(user_id=1)
     with_arguments.delete_cache(1)

@@ -22,7 +22,7 @@ LAYERS = [
     {"invalidation"},
     {"wrapper"},
     {"definition", "registry", "responses", "storage"},
-    {"rules", "keys", "breaker", "transaction"},
+    {"rules", "keys", "breaker", "plans", "transaction"},
     {"conf", "exceptions", "fills", "reports", "status"},
     {"_core"},
 ]

@@ -1,20 +1,15 @@
 """Any Django cache alias behind one small interface that never raises.
 
-Each operation is a *plan*: a generator that yields Django cache calls as ``(method, *args)`` and
-receives their results. A plan is written once; it is run by plain calls, by the backend's own
-a-methods, or, where a backend has none of its own, in one hop to Django's thread-sensitive thread.
+Each operation is a plan (see :mod:`cache_result.plans`). It is run by plain calls, by the backend's
+own a-methods, or, where a backend has none of its own, in one hop to Django's thread-sensitive thread.
 """
 
-import binascii
-import pickle
-import zlib
 from base64 import b64encode
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
 from math import ceil
 from threading import Lock, local
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.cache import caches
@@ -30,26 +25,11 @@ from django.db.transaction import atomic
 from cache_result import _core
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
+from cache_result.plans import UNREADABLE, Plan, arun, operation, run
 from cache_result.reports import logger
 from cache_result.transaction import in_transaction
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-Plan = Generator[tuple[Any, ...], Any, R]
-
-UNREADABLE = (
-    pickle.PickleError,
-    ValueError,
-    TypeError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    zlib.error,
-    binascii.Error,
-)
-"""What loading a corrupt or foreign value raises; an outage raises other things."""
 
 BARREN_SECONDS = 1
 """How long a lease says that its holder stored nothing."""
@@ -64,51 +44,6 @@ _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "
 
 class UndeliveredError(Exception):
     """The backend said that it did not store everything."""
-
-
-def operation(
-    plan: Callable[Concatenate[Any, P], Plan[R]],
-) -> Callable[Concatenate[Any, P], R]:
-    """Makes a blocking method of a plan. ``Storage.aperform`` runs the same plan in asyncio."""
-
-    name = plan.__name__
-
-    @wraps(plan)
-    def perform(self: "Storage", *args: P.args, **kwargs: P.kwargs) -> R:
-        return cast(R, self._perform(name, plan, args))
-
-    perform.plan = plan  # type: ignore[attr-defined]
-    return cast(Callable[Concatenate[Any, P], R], perform)
-
-
-def _run(cache: BaseCache, plan: Plan[R]) -> R:
-    """Runs a plan by plain calls."""
-    try:
-        call = next(plan)
-        while True:
-            try:
-                result = getattr(cache, call[0])(*call[1:])
-            except Exception as error:
-                call = plan.throw(error)
-            else:
-                call = plan.send(result)
-    except StopIteration as stop:
-        return cast(R, stop.value)
-
-
-async def _arun(cache: BaseCache, plan: Plan[R]) -> R:
-    """Runs a plan by the backend's own a-methods."""
-    try:
-        call = next(plan)
-        while True:
-            try:
-                result = await getattr(cache, f"a{call[0]}")(*call[1:])
-            except Exception as error:
-                call = plan.throw(error)
-            else:
-                call = plan.send(result)
-    except StopIteration as stop:
-        return cast(R, stop.value)
 
 
 class Storage:
@@ -302,11 +237,11 @@ class Storage:
     async def _adrive(self, plan: Plan[R]) -> R:
         cache = caches[self.alias]
         if _is_async(cache):
-            return await _arun(cache, plan)
+            return await arun(cache, plan)
         if type(cache) is LocMemCache:  # memory only: nothing in it can block the event loop
-            return _run(cache, plan)
+            return run(cache, plan)
         # The thread has a backend object of its own.
-        return await sync_to_async(lambda: _run(self.cache, plan), thread_sensitive=True)()
+        return await sync_to_async(lambda: run(self.cache, plan), thread_sensitive=True)()
 
     def _perform(self, name: str, plan: Callable[..., Plan[Any]], args: tuple[Any, ...]) -> Any:
         if not self._breaker.allows():
@@ -315,8 +250,8 @@ class Storage:
             cache = self.cache
             with self._savepoint():
                 if self._pending:
-                    _run(cache, self._deliver())
-                result = _run(cache, plan(self, *args))
+                    run(cache, self._deliver())
+                result = run(cache, plan(self, *args))
         except Exception as error:
             return self._failed(name, args, error)
         self._breaker.succeeded()

@@ -1,0 +1,77 @@
+"""Plans: sequences of Django cache calls, written once and run by threads and by asyncio.
+
+A plan is a generator that yields calls as ``(method, *args)`` and receives their results, or the
+exceptions that they raise.
+"""
+
+import binascii
+import pickle
+import zlib
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from django.core.cache.backends.base import BaseCache
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Plan = Generator[tuple[Any, ...], Any, R]
+
+UNREADABLE = (
+    pickle.PickleError,
+    ValueError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    zlib.error,
+    binascii.Error,
+)
+"""What loading a corrupt or foreign value raises; an outage raises other things."""
+
+
+def operation(
+    plan: Callable[Concatenate[Any, P], Plan[R]],
+) -> Callable[Concatenate[Any, P], R]:
+    """Makes a blocking method of a plan. The plan itself stays at hand for asyncio."""
+
+    name = plan.__name__
+
+    @wraps(plan)
+    def perform(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, self._perform(name, plan, args))
+
+    perform.plan = plan  # type: ignore[attr-defined]
+    return cast(Callable[Concatenate[Any, P], R], perform)
+
+
+def run(cache: BaseCache, plan: Plan[R]) -> R:
+    """Runs a plan by plain calls."""
+    try:
+        call = next(plan)
+        while True:
+            try:
+                result = getattr(cache, call[0])(*call[1:])
+            except Exception as error:
+                call = plan.throw(error)
+            else:
+                call = plan.send(result)
+    except StopIteration as stop:
+        return cast(R, stop.value)
+
+
+async def arun(cache: BaseCache, plan: Plan[R]) -> R:
+    """Runs a plan by the backend's own a-methods."""
+    try:
+        call = next(plan)
+        while True:
+            try:
+                result = await getattr(cache, f"a{call[0]}")(*call[1:])
+            except Exception as error:
+                call = plan.throw(error)
+            else:
+                call = plan.send(result)
+    except StopIteration as stop:
+        return cast(R, stop.value)

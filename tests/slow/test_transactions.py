@@ -115,6 +115,56 @@ def test_a_fill_in_another_process_races_a_writer(cache_alias, name, author_name
     assert author_name(author.pk) == "new"
 
 
+@pytest.fixture
+def commits_that_wait():
+    """`with commits_that_wait() as wait_for_one`: a COMMIT lasts to the end of the block."""
+
+    @contextlib.contextmanager
+    def commits_that_wait():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(1)")
+
+            def wait_for_one():
+                cursor.execute("SELECT pg_advisory_lock(2)")
+
+            yield wait_for_one
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+
+    statements = """
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_unlock(2); PERFORM pg_advisory_lock(1); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON app_author
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statements)
+    yield commits_that_wait
+    with connection.cursor() as cursor:
+        cursor.execute("DROP FUNCTION wait CASCADE")
+
+
+def test_a_fill_that_races_a_commit(author_name, author, threads, commits_that_wait):
+    """Fails when the generations change before the COMMIT: until it is done everybody reads the old row."""
+    gate = Gate()
+
+    def write():
+        with connection.cursor() as cursor, transaction.atomic():
+            cursor.execute("SELECT pg_advisory_lock(2)")
+            rename(author)
+            gate.stop_here()
+
+    assert author_name(author.pk) == "old"
+    with commits_that_wait() as wait_for_one:
+        writing = threads(write)
+        gate.wait_until_reached()
+        gate.open()
+        wait_for_one()
+        assert author_name(author.pk) == "old"
+        assert author_name.refresh(author.pk) == "old"
+    writing.result()
+    assert author_name(author.pk) == "new"
+
+
 def test_a_dirty_fill_is_neither_stored_nor_shared(cache_alias, name, author_name, author, processes):
     """While it runs, others do not wait for it; when it has run, nothing is left of it."""
     dirty = processes(children.fill_while_dirty, cache_alias, name, author.pk)

@@ -1,15 +1,16 @@
 //! A stored entry: header (checksum, plan, times, generations) and payload.
 //!
 //! ```text
-//! magic 4 | crc32 4 | plan 8 | cached_at 8 | expires_at 8 | fill time 4 | tokens 2 | token 16 ... | payload
+//! magic 4 | crc32 4 | plan 8 | origin 8 | cached_at 8 | expires_at 8 | fill time 4 | tokens 2 | token 16 ...
+//! | payload
 //! ```
 //! Numbers are little endian; times are milliseconds since the epoch, and `expires_at` 0 means
 //! never. The checksum covers everything behind it.
 
 use crate::index::Token;
 
-const MAGIC: &[u8; 4] = b"crE1";
-const FIXED: usize = 38;
+const MAGIC: &[u8; 4] = b"crE2";
+const FIXED: usize = 46;
 const TOKEN: usize = size_of::<Token>();
 
 /// What is known of an entry beside its value. Reading borrows the generations from the entry.
@@ -17,6 +18,8 @@ const TOKEN: usize = size_of::<Token>();
 pub struct Header<'a> {
     /// Fingerprint of the key plan that wrote it; another plan's entry is a miss.
     pub plan: u64,
+    /// Stands for the namespace, function and version that wrote it.
+    pub origin: u64,
     /// When the fill finished.
     pub cached_at: i64,
     /// When it stops being valid; `None` is never.
@@ -34,6 +37,7 @@ pub fn seal(header: &Header<'_>, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&header.plan.to_le_bytes());
+    out.extend_from_slice(&header.origin.to_le_bytes());
     out.extend_from_slice(&header.cached_at.to_le_bytes());
     out.extend_from_slice(&header.expires_at.unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&header.fill_ms.to_le_bytes());
@@ -58,13 +62,14 @@ pub fn open(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
         return None;
     }
     let u64_at = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-    let count = usize::from(u16::from_le_bytes(bytes[36..38].try_into().ok()?));
+    let count = usize::from(u16::from_le_bytes(bytes[44..46].try_into().ok()?));
     let payload = FIXED + count * TOKEN;
     let header = Header {
         plan: u64_at(8)?,
-        cached_at: u64_at(16)?.cast_signed(),
-        expires_at: Some(u64_at(24)?.cast_signed()).filter(|&at| at != 0),
-        fill_ms: u32::from_le_bytes(bytes[32..36].try_into().ok()?),
+        origin: u64_at(16)?,
+        cached_at: u64_at(24)?.cast_signed(),
+        expires_at: Some(u64_at(32)?.cast_signed()).filter(|&at| at != 0),
+        fill_ms: u32::from_le_bytes(bytes[40..44].try_into().ok()?),
         tokens: Token::slice(bytes.get(FIXED..payload)?),
     };
     Some((header, payload))
@@ -78,6 +83,7 @@ mod tests {
     fn sealed() -> Vec<u8> {
         let header = Header {
             plan: 7,
+            origin: 8,
             cached_at: 1_700_000_000_000,
             expires_at: None,
             fill_ms: 12,
@@ -91,7 +97,7 @@ mod tests {
         let bytes = sealed();
         let (read, payload) = open(&bytes).unwrap();
         assert_eq!(&bytes[payload..], b"payload");
-        assert_eq!(read.plan, 7);
+        assert_eq!((read.plan, read.origin), (7, 8));
         assert_eq!(read.expires_at, None);
         assert_eq!(read.tokens, [Token([1; 16]), Token([2; 16])]);
     }

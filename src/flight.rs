@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn waiters_get_the_leaders_result() {
         let flights = Table::default();
-        let key = Digest::of(b"key");
+        let key = Digest::of(&[0; 32], b"key");
         let ticket = lead(&flights, key);
         let waiters: Vec<_> = (0..4)
             .map(|_| {
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn nobody_joins_a_flight_older_than_what_he_saw() {
         let flights = Table::default();
-        let key = Digest::of(b"key");
+        let key = Digest::of(&[0; 32], b"key");
         let early = next_sequence();
         let ticket = lead(&flights, key);
         let fence = Token::fresh();
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn a_dropped_ticket_frees_the_key() {
         let flights = Table::default();
-        let key = Digest::of(b"key");
+        let key = Digest::of(&[0; 32], b"key");
         let ticket = lead(&flights, key);
         let Boarding::Wait(flight) = flights.join(key, next_sequence(), &[None], Crew::Task) else {
             panic!("a leader is there")
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_thread_never_waits_for_a_task() {
         let flights = Table::default();
-        let key = Digest::of(b"key");
+        let key = Digest::of(&[0; 32], b"key");
         let _ticket = flights.lead(key, Crew::Task);
         let join = |crew| flights.join(key, next_sequence(), &[None], crew);
         assert!(matches!(join(Crew::Thread), Boarding::Alone));
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn the_refresh_that_started_later_wins() {
         let flights = Table::default();
-        let key = Digest::of(b"key");
+        let key = Digest::of(&[0; 32], b"key");
         let first = flights.refreshing(key);
         let second = flights.refreshing(key);
         assert!(second.may_store());

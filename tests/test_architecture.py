@@ -21,9 +21,9 @@ LAYERS = [
     {"decorators", "checks"},
     {"invalidation"},
     {"wrapper"},
-    {"definition", "registry", "responses", "storage"},
+    {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "breaker", "plans", "transaction"},
-    {"conf", "exceptions", "fills", "reports", "status"},
+    {"conf", "exceptions", "explanation", "fills", "reports", "status"},
     {"_core"},
 ]
 HEIGHT = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}

@@ -1,12 +1,14 @@
 """The Rust core."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeVar, final
 
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "ABSENT",
     "CACHE_MISSING",
+    "Absent",
     "BoundWrapper",
     "CacheMissing",
     "Index",
@@ -14,20 +16,39 @@ __all__ = [
     "Wrapper",
     "__version__",
     "after_fork",
+    "canonical_bytes",
     "check_ttl",
     "clock_advance",
     "clock_reset",
+    "entry_origin",
+    "field_payload",
     "fresh_token",
     "generation_key",
+    "origin_of",
     "reconfigured",
+    "register_key_encoder",
     "set_open_transactions",
 ]
 
 __version__: Final[str]
+ABSENT: Final[Absent]
 CACHE_MISSING: Final[CacheMissing]
 
+_T = TypeVar("_T")
 _Mode = Literal["get", "peek", "refresh", "bypass"]
 _Want = Literal["value", "both", "metadata"]
+
+_FieldSpec = tuple[str, str, tuple[Any, str | None], bool, bool, bool]
+
+@final
+class Absent:
+    """The type of `ABSENT`: what a key has where an attribute or a parameter is missing. It equals no
+    value that is there.
+    """
+
+    def __new__(cls) -> Absent: ...
+    def __bool__(self) -> bool: ...
+    def __reduce__(self) -> str: ...
 
 @final
 class CacheMissing:
@@ -53,10 +74,11 @@ class Wrapper:
         asynchronous: bool,
         function_id: str,
         namespace: str,
-        version: int | None,
+        version: int,
+        style: tuple[int, bool],
         parameters: Sequence[tuple[str, int, Any, bool]],
         owner: tuple[str, str] | None,
-        fields: Sequence[tuple[str, str, Any, bool, bool, bool]],
+        fields: Sequence[_FieldSpec],
         ttl: tuple[Any, bool, bool],
         predicate: tuple[Callable[..., Any], bool, bool] | None,
     ) -> Wrapper: ...
@@ -72,6 +94,11 @@ class Wrapper:
         self, args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> tuple[str, bytes, list[bytes]]: ...
     def _prefix_scope(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bytes: ...
+    def _head(self) -> str: ...
+    def _canonical(self, *args: Any, **kwargs: Any) -> bytes: ...
+    def _explain(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> tuple[str, list[tuple[str, bool, list[tuple[str, str]]]], list[tuple[str, str]]]: ...
     def _function_scope(self) -> bytes: ...
     def _fired_scopes(self, values: dict[str, Any]) -> list[bytes]: ...
 
@@ -110,10 +137,29 @@ class Steps:
     def close(self) -> tuple[str, int] | None: ...
 
 def after_fork() -> None: ...
+def canonical_bytes(value: Any, sort_lists: bool = False) -> bytes: ...
 def check_ttl(value: Any) -> None: ...
 def clock_advance(seconds: float) -> None: ...
 def clock_reset() -> None: ...
+def entry_origin(stored: Any) -> int | None: ...
+def field_payload(
+    field: _FieldSpec,
+    parameters: Sequence[tuple[str, int, Any, bool]],
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> dict[str, Any]: ...
 def fresh_token() -> int: ...
 def generation_key(scope: bytes) -> str: ...
+def origin_of(namespace: str, function_id: str, version: int) -> int: ...
 def reconfigured() -> None: ...
+def register_key_encoder(cls: type[_T], encoder: Callable[[_T], Any]) -> None:
+    """Registers `encoder(value)` for instances of `cls` and of its subclasses: what it returns stands
+    for the value in keys, together with the value's class. Registering a class again replaces its
+    encoder.
+
+    :raises TypeError: for anything but a class and a plain function.
+    :raises ValueError: for a built-in type, which is encoded already.
+    """
+
 def set_open_transactions(count: int) -> None: ...

@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction
 from cache_result import _core
 from cache_result.keys.constructors import KeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.keys.identity import function_id, label_of
+from cache_result.keys.parameters import parameter_specs
 from cache_result.rules import InvalidationRule
 
 SingleFlight = Literal["cluster", "process"] | None
@@ -67,7 +68,8 @@ def define(
         identifier,
         constructor.namespace,
         constructor.get_version(),
-        _parameters(parameters),
+        constructor.style,
+        parameter_specs(parameters),
         _owner(func),
         fields,
         lifetime,
@@ -163,10 +165,3 @@ def _owner(func: Callable[..., Any]) -> tuple[str, str] | None:
     """Module and qualified name of the class in whose body ``func`` is defined, if it is."""
     owner, _, _ = getattr(func, "__qualname__", "").rpartition(".")
     return None if not owner or owner.endswith("<locals>") else (func.__module__, owner)
-
-
-def _parameters(parameters: Signature) -> list[tuple[str, int, Any, bool]]:
-    return [
-        (p.name, int(p.kind), p.default, p.default is not Parameter.empty)
-        for p in parameters.parameters.values()
-    ]

@@ -1,6 +1,5 @@
 """``CachedWrapper``: what a decorated function becomes."""
 
-import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import update_wrapper
@@ -20,11 +19,14 @@ from typing import (
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
 
-from cache_result import _core, fills, registry, responses, transaction
+from cache_result import _core, registry, responses, transaction
 from cache_result.conf import get_settings
 from cache_result.definition import SingleFlight, define
+from cache_result.driving import drive, off_the_loop
+from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
-from cache_result.reports import logger, verdict_failed
+from cache_result.keyspace import delete_previous_versions
+from cache_result.reports import logger
 from cache_result.rules import InvalidationRule, RuleMember
 from cache_result.status import CacheStatus
 from cache_result.storage import Storage, get_storage
@@ -88,6 +90,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self._single_flight = single_flight
         if cache is not None:
             registry.aliases[cache] = cast(Any, self)
+        self.key_constructor.register(self)
         if self.rules:
             registry.register(cast(Any, self))
         return self
@@ -120,11 +123,28 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         ) -> "CachedWrapper[Q, T]": ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
+    def _delete_previous_versions(self) -> int:
+        constructor = self.key_constructor
+        name = (constructor.namespace, self.function_id, constructor.get_version())
+        return delete_previous_versions(self.storage.cache, self._head(), *name)
+
+    async def _adelete_previous_versions(self) -> int:
+        return await sync_to_async(self._delete_previous_versions, thread_sensitive=True)()
+
     def __reduce__(self) -> str:
         return str(cast(Any, self).__qualname__)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label}>"
+
+    def explain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """What this call's key is made of, and which scopes the call belongs to. No I/O.
+
+        Print it to read it.
+        """
+        constructor = self.key_constructor
+        name = (constructor.namespace, self.function_id, constructor.get_version())
+        return explain(name, *self._explain(args, kwargs))
 
     def set_response_cache_header(self, response: S, metadata: Metadata | None) -> S:
         """See :func:`cache_result.set_response_cache_header`."""
@@ -154,12 +174,13 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
-        key, own, _ = self._parts(args, kwargs)
+        key, own, _ = await off_the_loop(self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own)
 
     async def adelete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of ``delete_by_prefix``."""
-        await self.storage.aperform("invalidate", [self._prefix_scope(args, kwargs)])
+        scope = await off_the_loop(self._prefix_scope, args, kwargs)
+        await self.storage.aperform("invalidate", [scope])
 
     async def ainvalidate_all(self) -> None:
         """Asyncio twin of ``invalidate_all``."""
@@ -171,61 +192,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         return cast(Storage, self._storage())
 
     async def _drive(self, mode: str, want: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Takes a call through its steps; see ``_core.Steps``."""
-        steps = self._steps(mode, want, args, kwargs)
-        storage = self.storage
-        try:
-            step = steps.start()
-            while True:
-                match step:
-                    case ("over", result):
-                        return result
-                    case ("io", method, arguments):
-                        step = steps.reply(await storage.aperform(method, *arguments))
-                    case ("run", store):
-                        step = await self._run_function(steps, store, args, kwargs)
-                    case ("wait", seconds):
-                        await _until_ended(steps, seconds)
-                        step = steps.waited()
-                    case ("pause", seconds):
-                        await asyncio.sleep(seconds)
-                        step = steps.paused()
-        except GeneratorExit:
-            raise  # a coroutine that is thrown away must not wait for anything
-        except BaseException:
-            held = steps.close()
-            if held is not None:
-                await asyncio.shield(storage.aperform("abandon", *held))
-            raise
-        finally:
-            steps.close()
-
-    async def _run_function(
-        self, steps: _core.Steps, store: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, ...]:
-        key = steps.key()
-        fill = fills.enter(key) if key is not None else None
-        try:
-            value = await self._invoke(args, kwargs)
-        except BaseException as error:
-            return steps.raised(error)
-        finally:
-            if fill is not None:
-                fills.leave(fill)
-        if not store:
-            return steps.returned(value)
-        try:
-            accepted = await _awaited(steps.ask_predicate(value))
-            ttl = await _awaited(steps.ask_ttl(value))
-            return steps.returned(value, accepted, ttl)
-        except Exception as error:
-            try:
-                verdict_failed(self.label, error)
-            except Exception as raised:
-                return steps.raised(raised)
-            return steps.returned(value, refused=True)
-        except BaseException as error:
-            return steps.raised(error)
+        return await drive(self, mode, want, args, kwargs)
 
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         raise TypeError("use SyncCachedWrapper or AsyncCachedWrapper")
@@ -406,24 +373,3 @@ def _mark_async(wrapper: Any, func: Any) -> None:
         if hasattr(func, name):
             setattr(wrapper, name, getattr(func, name))
     markcoroutinefunction(wrapper)
-
-
-async def _awaited(said: Any) -> Any:
-    return await said if asyncio.iscoroutine(said) or hasattr(said, "__await__") else said
-
-
-async def _until_ended(steps: _core.Steps, seconds: float) -> None:
-    """Waits until the flight has ended or the time is over."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-
-    def wake() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    steps.on_end(lambda: loop.call_soon_threadsafe(wake))
-    try:
-        async with asyncio.timeout(seconds):
-            await ended
-    except TimeoutError:
-        pass

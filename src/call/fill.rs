@@ -199,8 +199,14 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     ) -> Option<Times> {
         let cached_at = clock::now_ms();
         let expires_at = storable.ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
-        let header =
-            Header { plan: self.target.plan, cached_at, expires_at, fill_ms, tokens: &fence };
+        let header = Header {
+            plan: self.target.plan,
+            origin: self.target.origin,
+            cached_at,
+            expires_at,
+            fill_ms,
+            tokens: &fence,
+        };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };
         let stored = matches!(self.port.ask(ask).await, Answer::Done(true));

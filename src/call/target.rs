@@ -17,6 +17,8 @@ pub struct Target {
     pub key: Digest,
     /// Fingerprint of the key plan.
     pub plan: u64,
+    /// Stands for namespace, function and version.
+    pub origin: u64,
     /// Its scopes, without its own.
     pub scopes: Vec<ScopeId>,
     /// Where the tokens of an in-process cache are; `None` for shared backends.

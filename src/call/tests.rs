@@ -71,8 +71,9 @@ impl Backend {
 
 fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
     let target = Target {
-        key: Digest::of(b"key"),
+        key: Digest::of(&[0; 32], b"key"),
         plan: 1,
+        origin: 0,
         scopes: vec![ScopeId::of(b"function")],
         index: None,
         sharing,

@@ -1,7 +1,11 @@
 //! Canonical bytes: one typed, self-delimiting encoding per value.
 //!
 //! Every value is a tag byte followed by a fixed-size body, or by a length and a body, so a
-//! reader can always tell where it ends: two different values never share their bytes.
+//! reader can always tell where it ends: two different values never share their bytes. The format
+//! is part of every stored key; `tests/keys/golden.json` holds examples of it.
+
+use smallvec::SmallVec;
+use std::cell::Cell;
 
 /// Deepest nesting that is encoded; deeper values (and cycles) are refused.
 pub const MAX_DEPTH: usize = 100;
@@ -27,9 +31,11 @@ pub enum Tag {
     True = b'T',
     /// `False`
     False = b'F',
+    /// Nothing where something was looked for: equal to no value.
+    Absent = b'A',
     /// An integer of 64 bits, little endian.
     Int = b'i',
-    /// A longer integer: length, then two's complement, little endian.
+    /// A longer integer: length, then two's complement, little endian, as short as it gets.
     BigInt = b'I',
     /// IEEE 754 bits, little endian (so `0.0` and `-0.0` differ).
     Float = b'f',
@@ -41,44 +47,62 @@ pub enum Tag {
     Bytes = b'b',
     /// Length and bytes.
     ByteArray = b'a',
-    /// Length and bytes.
-    MemoryView = b'm',
     /// Count and items.
     Tuple = b'(',
     /// Count and items.
     List = b'[',
     /// Count and items, in the order of their bytes.
     SortedList = b']',
-    /// Count and pairs, in the order of the keys' bytes.
+    /// Count and pairs, in the order of their bytes.
     Dict = b'{',
     /// Count and items, in the order of their bytes.
     Set = b'<',
     /// Count and items, in the order of their bytes.
     FrozenSet = b'>',
-    /// An object: kind byte, class name, then its state as another value.
+    /// A value of the standard library: kind byte, then its state as another value.
+    Standard = b'S',
+    /// An object: kind byte, class name (length and UTF-8), then its state as another value.
     Object = b'O',
-    /// A class, by importable name.
+    /// A class, by importable name: length and UTF-8.
     Class = b'C',
 }
 
+thread_local! {
+    /// The buffer of the last writer, for the next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Buffers that have grown beyond this are given back.
+const SPARE_BYTES: usize = 16 * 1024;
+
 /// Builds canonical bytes.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
 }
 
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if (1..=SPARE_BYTES).contains(&self.bytes.capacity()) {
+            let bytes = std::mem::take(&mut self.bytes);
+            // At the end of a thread there is nowhere to keep it.
+            let _ = SPARE.try_with(|spare| spare.set(bytes));
+        }
+    }
+}
+
 impl Writer {
-    /// An empty writer with room for a usual key.
+    /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::with_capacity(128) }
-    }
-
-    /// A writer whose bytes begin with these canonical ones.
-    #[must_use]
-    pub fn after(prefix: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(prefix.len() + 128);
-        bytes.extend_from_slice(prefix);
+        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+        bytes.clear();
         Self { bytes }
     }
 
@@ -88,10 +112,22 @@ impl Writer {
         &self.bytes
     }
 
+    /// How many bytes there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Consumes the writer.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// A value that is its tag alone.
@@ -101,21 +137,24 @@ impl Writer {
 
     /// A 64-bit integer.
     pub fn int(&mut self, value: i64) {
-        self.tag(Tag::Int);
-        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self.fixed(Tag::Int, value.to_le_bytes());
     }
 
     /// A float by its bits.
     pub fn float(&mut self, value: f64) {
-        self.tag(Tag::Float);
-        self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+        self.fixed(Tag::Float, value.to_bits().to_le_bytes());
     }
 
     /// A complex number by the bits of its parts.
     pub fn complex(&mut self, real: f64, imag: f64) {
-        self.tag(Tag::Complex);
-        self.bytes.extend_from_slice(&real.to_bits().to_le_bytes());
+        self.fixed(Tag::Complex, real.to_bits().to_le_bytes());
         self.bytes.extend_from_slice(&imag.to_bits().to_le_bytes());
+    }
+
+    fn fixed(&mut self, tag: Tag, value: [u8; 8]) {
+        let mut bytes = [tag as u8; 9];
+        bytes[1..].copy_from_slice(&value);
+        self.bytes.extend_from_slice(&bytes);
     }
 
     /// Text.
@@ -140,35 +179,46 @@ impl Writer {
         self.length(count);
     }
 
-    /// The head of an object: its state is the next value written.
-    pub fn object(&mut self, kind: u8, class: &str) -> Result<(), Limit> {
-        self.tag(Tag::Object);
-        self.bytes.push(kind);
-        self.str(class)
+    /// The head of a value of the standard library: its state is the next value written.
+    pub fn standard(&mut self, kind: u8) {
+        self.bytes.extend_from_slice(&[Tag::Standard as u8, kind]);
     }
 
-    /// A collection whose items have no order: they are sorted by their bytes.
-    /// `items` holds where each one's canonical bytes end in `scratch`.
-    pub fn unordered(&mut self, tag: Tag, scratch: &[u8], ends: &[usize]) -> Result<(), Limit> {
-        if self.bytes.len() + scratch.len() > MAX_BYTES {
+    /// The head of an object: its state is the next value written.
+    pub fn object(&mut self, kind: u8, class: &[u8]) -> Result<(), Limit> {
+        if self.bytes.len() + class.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
-        let mut start = 0;
-        let mut items: Vec<&[u8]> = ends
+        self.bytes.extend_from_slice(&[Tag::Object as u8, kind]);
+        self.length(class.len());
+        self.bytes.extend_from_slice(class);
+        Ok(())
+    }
+
+    /// Puts items that have no order, which were written last, into the order of their bytes.
+    /// `ends` says where each of them ends; the first begins at `start`.
+    pub fn sort(&mut self, start: usize, ends: &[usize]) {
+        let mut from = start;
+        let mut items: SmallVec<[(usize, usize); 16]> = ends
             .iter()
             .map(|&end| {
-                let item = &scratch[start..end];
-                start = end;
+                let item = (from, end);
+                from = end;
                 item
             })
             .collect();
         // An item is self-delimiting, so a pair sorts by its key before its value.
-        items.sort_unstable();
-        self.open(tag, items.len());
-        for item in items {
-            self.bytes.extend_from_slice(item);
+        let bytes = &self.bytes;
+        let item = |&(from, end): &(usize, usize)| &bytes[from..end];
+        if items.is_sorted_by(|one, two| item(one) <= item(two)) {
+            return;
         }
-        Ok(())
+        items.sort_unstable_by(|one, two| item(one).cmp(item(two)));
+        let unsorted = bytes[start..].to_vec();
+        self.bytes.truncate(start);
+        for (from, end) in items {
+            self.bytes.extend_from_slice(&unsorted[from - start..end - start]);
+        }
     }
 
     /// Fails once the bytes are past [`MAX_BYTES`].
@@ -214,13 +264,16 @@ mod tests {
     #[test]
     fn unordered_items_are_sorted() {
         let collect = |items: &[&str]| {
-            let mut scratch = Writer::new();
-            let mut ends = Vec::new();
-            for item in items {
-                scratch.str(item).unwrap();
-                ends.push(scratch.as_bytes().len());
-            }
-            written(|w| w.unordered(Tag::Set, scratch.as_bytes(), &ends).unwrap())
+            written(|w| {
+                w.open(Tag::Set, items.len());
+                let start = w.len();
+                let mut ends = Vec::new();
+                for item in items {
+                    w.str(item).unwrap();
+                    ends.push(w.len());
+                }
+                w.sort(start, &ends);
+            })
         };
         assert_eq!(collect(&["x", "yy", "z"]), collect(&["z", "x", "yy"]));
         assert_ne!(collect(&["x"]), collect(&["x", "x"]));

@@ -5,11 +5,15 @@ use std::sync::LazyLock;
 
 /// Bytes of a digest: 160 bits.
 pub const DIGEST_BYTES: usize = 20;
+/// Characters of its text.
+const TEXT_CHARS: usize = 32;
 
 /// RFC 4648 base32 in lower case, without padding.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
-    spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
+    spec.symbols.push_str(str::from_utf8(ALPHABET).expect("ASCII"));
     spec.encoding().expect("a valid alphabet")
 });
 
@@ -18,10 +22,11 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
 pub struct Digest(pub [u8; DIGEST_BYTES]);
 
 impl Digest {
-    /// Hashes canonical bytes.
+    /// Hashes the canonical bytes of a call of the function with this identity, which is BLAKE3's
+    /// key: functions share no digests, and short calls take one compression.
     #[must_use]
-    pub fn of(canonical: &[u8]) -> Self {
-        let hash = blake3::hash(canonical);
+    pub fn of(identity: &[u8; 32], canonical: &[u8]) -> Self {
+        let hash = blake3::keyed_hash(identity, canonical);
         let mut out = [0; DIGEST_BYTES];
         out.copy_from_slice(&hash.as_bytes()[..DIGEST_BYTES]);
         Self(out)
@@ -32,10 +37,40 @@ impl Digest {
     pub fn text(&self) -> String {
         base32(&self.0)
     }
+
+    /// Appends [`Digest::text`]: 160 bits are exactly 32 characters, so there is no rest to care for.
+    pub fn push_text(&self, to: &mut String) {
+        let mut text = [0; TEXT_CHARS];
+        for (five, eight) in self.0.chunks_exact(5).zip(text.chunks_exact_mut(8)) {
+            let bits = five.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+            for (at, character) in eight.iter_mut().enumerate() {
+                *character = ALPHABET[(bits >> (35 - 5 * at) & 31) as usize];
+            }
+        }
+        to.push_str(str::from_utf8(&text).unwrap_or_default());
+    }
 }
 
 /// Lower-case base32 without padding.
 #[must_use]
 pub fn base32(bytes: &[u8]) -> String {
     BASE32.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digest;
+
+    #[test]
+    fn appended_text_is_base32() {
+        let digest = Digest::of(&[7; 32], b"call");
+        let mut text = String::from("key:");
+        digest.push_text(&mut text);
+        assert_eq!(text, format!("key:{}", digest.text()));
+    }
+
+    #[test]
+    fn functions_share_no_digests() {
+        assert_ne!(Digest::of(&[1; 32], b"call"), Digest::of(&[2; 32], b"call"));
+    }
 }

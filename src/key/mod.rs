@@ -2,8 +2,12 @@
 
 mod canonical;
 mod digest;
+mod reader;
 mod text;
 
 pub use canonical::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};
 pub use digest::{DIGEST_BYTES, Digest, base32};
-pub use text::{MAX_KEY_CHARS, key_text, readable};
+pub use reader::{Malformed, Value, read};
+pub use text::{
+    MAX_KEY_CHARS, MAX_PARTITION_CHARS, Style, fingerprint_text, push_readable, readable,
+};

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use smallvec::SmallVec;
 
 /// `inspect.Parameter.kind`, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -34,7 +35,7 @@ pub struct Signature {
 }
 
 /// A value for each parameter; `None` where a partial binding has none.
-pub type Values<'py> = Vec<Option<Bound<'py, PyAny>>>;
+pub type Values<'py> = SmallVec<[Option<Bound<'py, PyAny>>; 8]>;
 
 /// The arguments do not fit; the message comes from `inspect`.
 pub struct Mismatch;
@@ -71,6 +72,11 @@ impl Signature {
         self.parameters.iter().map(|p| p.text.as_str())
     }
 
+    /// How many parameters there are, if all of them can be given by position.
+    pub fn straight(&self) -> Option<usize> {
+        (self.positional == self.parameters.len()).then_some(self.positional)
+    }
+
     /// Binds like a call would. `partial` leaves out what is not given, defaults included.
     pub fn bind<'py>(
         &self,
@@ -79,7 +85,7 @@ impl Signature {
         partial: bool,
     ) -> Result<Values<'py>, Mismatch> {
         let py = args.py();
-        let mut values: Values<'py> = Vec::with_capacity(self.parameters.len());
+        let mut values = Values::new();
         values.resize_with(self.parameters.len(), || None);
         let given = args.len();
         for (value, argument) in values.iter_mut().zip(args.iter()).take(self.positional) {

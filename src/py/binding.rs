@@ -1,10 +1,12 @@
 //! What a wrapper uses until the next reconfiguration, and calls bound to it.
 
 use super::bind::{Mismatch, Values, explain};
+use super::encode::Encoder;
 use super::fields::Caller;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
 use super::objects::class_name;
+use super::partition::Run;
 use super::plan::{Parts, RuleSet};
 use super::process;
 use super::ttl::Ttl;
@@ -12,6 +14,7 @@ use super::wrapper::Wrapper;
 use crate::call::{Mode, Sharing, Status, Target};
 use crate::flight::{Crew, next_sequence};
 use crate::index::ProcessIndex;
+use crate::key::Tag;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -46,6 +49,7 @@ pub struct Prepared {
     pub touched: bool,
     started: u64,
     fingerprint: u64,
+    origin: u64,
 }
 
 impl Prepared {
@@ -54,6 +58,7 @@ impl Prepared {
         Target {
             key: self.parts.key,
             plan: self.fingerprint,
+            origin: self.origin,
             scopes: self.parts.scopes.clone(),
             index: binding.index.clone(),
             sharing: binding.sharing,
@@ -167,9 +172,66 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Parts> {
+        if binding.rules.is_empty()
+            && let Some(encoder) = self.straight(args, kwargs)?
+        {
+            let (key, text) = self.plan.key(&encoder, &Run::default());
+            return Ok(Parts { key, text, scopes: vec![self.plan.function_scope] });
+        }
         let values = self.bind(args, kwargs, false)?;
         let heir = self.heir(py, &values)?;
-        self.plan.build(&self.caller(py, &values), &binding.rules, heir.as_deref())
+        self.plan.build(&self.caller(py, &values, false), &binding.rules, heir.as_deref())
+    }
+
+    /// The text of a call's key.
+    pub fn key_text(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        if let Some(encoder) = self.straight(args, kwargs)? {
+            return Ok(self.plan.key(&encoder, &Run::default()).1);
+        }
+        let values = self.bind(args, kwargs, false)?;
+        let heir = self.heir(py, &values)?;
+        self.plan.text(&self.caller(py, &values, false), heir.as_deref())
+    }
+
+    /// The canonical bytes of a call.
+    pub fn canonical(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Encoder> {
+        if let Some(encoder) = self.straight(args, kwargs)? {
+            return Ok(encoder);
+        }
+        let values = self.bind(args, kwargs, false)?;
+        let heir = self.heir(py, &values)?;
+        self.plan.canonical(&self.caller(py, &values, false), heir.as_deref())
+    }
+
+    /// The canonical bytes of a call that need not be bound; `None` for any other.
+    fn straight(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Option<Encoder>> {
+        if kwargs.is_some() || self.owner.is_some() || self.plan.straight != Some(args.len()) {
+            return Ok(None);
+        }
+        let mut encoder = Encoder::new();
+        encoder.sort_lists = self.plan.fields[0].sort_lists;
+        encoder.writer.open(Tag::Tuple, args.len());
+        for (at, value) in args.iter_borrowed().enumerate() {
+            encoder.value(&value, 0).map_err(|refusal| {
+                let name = self.signature.names().nth(at).unwrap_or_default();
+                refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)
+            })?;
+        }
+        Ok(Some(encoder))
     }
 
     /// The class on which an inherited method is called, where it is not the defining one: what the
@@ -185,10 +247,9 @@ impl Wrapper {
         if class.qualname()? == qualname.as_str() && class.module()? == module.as_str() {
             return Ok(None);
         }
-        class_name(&class).map(Some).map_err(|refusal| {
-            let values = Vec::new();
-            self.caller(py, &values).blame(refusal, "the first argument")
-        })
+        class_name(&class)
+            .map(Some)
+            .map_err(|refusal| refusal.blame(py, "the first argument", &self.judge.label))
     }
 
     pub fn prepare<'py>(
@@ -202,13 +263,19 @@ impl Wrapper {
         let started = next_sequence();
         let parts = self.parts(py, binding, args, kwargs)?;
         let touched = process::any_open_transaction() && parts.is_touched(py)?;
-        Ok(Prepared { parts, touched, started, fingerprint: binding.fingerprint })
+        let (fingerprint, origin) = (binding.fingerprint, self.plan.origin);
+        Ok(Prepared { parts, touched, started, fingerprint, origin })
     }
 
     /// The call, as fields see it.
-    pub fn caller<'a, 'py>(&'a self, py: Python<'py>, values: &'a Values<'py>) -> Caller<'a, 'py> {
+    pub fn caller<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        values: &'a Values<'py>,
+        partial: bool,
+    ) -> Caller<'a, 'py> {
         let Self { function, signature, judge: Judge { label, .. }, .. } = self;
-        Caller { py, label, function: function.bind(py), signature, values }
+        Caller { py, label, function: function.bind(py), signature, values, partial }
     }
 }
 

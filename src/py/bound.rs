@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 /// Methods that take the function's arguments, the instance first.
-const PER_CALL: [&str; 9] = [
+const PER_CALL: [&str; 10] = [
     "get_with_metadata",
     "get_cache_only",
     "get_cache_key",
@@ -17,6 +17,7 @@ const PER_CALL: [&str; 9] = [
     "bypass_cache",
     "delete_cache",
     "delete_by_prefix",
+    "explain_key",
     "__call__",
 ];
 

@@ -1,48 +1,18 @@
 //! Python values to canonical bytes: the built-in types. Everything else is in `objects`.
 
 use super::objects;
-use crate::key::{Limit, MAX_DEPTH, Tag, Writer};
+use super::refusal::{Refusal, limited};
+use crate::key::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
     PyString, PyTuple,
 };
+use smallvec::SmallVec;
+use std::ops::Deref;
 
-/// Why a value has no key.
-pub enum Refusal {
-    /// This value (described by its type) cannot be part of a key, because...
-    Value { kind: String, why: String },
-    /// Python code of the value raised.
-    Python(PyErr),
-}
-
-impl From<PyErr> for Refusal {
-    fn from(error: PyErr) -> Self {
-        Self::Python(error)
-    }
-}
-
-impl From<pyo3::CastError<'_, '_>> for Refusal {
-    fn from(error: pyo3::CastError<'_, '_>) -> Self {
-        Self::Python(error.into())
-    }
-}
-
-/// A refusal of `value`.
-pub fn refuse(value: &Bound<'_, PyAny>, why: impl Into<String>) -> Refusal {
-    let kind = value.get_type().qualname().map_or_else(|_| "object".into(), |n| n.to_string());
-    Refusal::Value { kind, why: why.into() }
-}
-
-fn limited(limit: Limit, value: &Bound<'_, PyAny>) -> Refusal {
-    refuse(
-        value,
-        match limit {
-            Limit::Depth => "is nested too deeply, or contains itself",
-            Limit::Bytes => "is too large to be a key (16 MiB at most)",
-        },
-    )
-}
+/// A copy of a container's items: encoding one of them may run code that changes the container.
+type Items<T> = SmallVec<[T; 16]>;
 
 /// Writes Python values.
 #[derive(Default)]
@@ -56,12 +26,7 @@ pub struct Encoder {
 impl Encoder {
     /// An empty encoder.
     pub fn new() -> Self {
-        Self { writer: Writer::new(), sort_lists: false }
-    }
-
-    /// An encoder whose bytes begin with these canonical ones.
-    pub fn after(prefix: &[u8]) -> Self {
-        Self { writer: Writer::after(prefix), sort_lists: false }
+        Self::default()
     }
 
     /// Writes `value`, which is `depth` levels inside the argument.
@@ -69,52 +34,38 @@ impl Encoder {
         if depth > MAX_DEPTH {
             return Err(limited(Limit::Depth, value));
         }
-        let writer = &mut self.writer;
-        let exact = |outcome: Result<(), Limit>| outcome.map_err(|limit| limited(limit, value));
-        if value.is_exact_instance_of::<PyString>() {
-            return self.text(value.cast::<PyString>()?);
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            return self.text(text);
         }
-        if value.is_exact_instance_of::<PyInt>() {
-            return self.int(value.cast::<PyInt>()?);
+        if let Ok(int) = value.cast_exact::<PyInt>() {
+            return self.int(int);
         }
         if value.is_none() {
-            writer.tag(Tag::None);
-            return Ok(());
-        }
-        if let Ok(flag) = value.cast_exact::<PyBool>() {
-            writer.tag(if flag.is_true() { Tag::True } else { Tag::False });
-            return Ok(());
-        }
-        if let Ok(float) = value.cast_exact::<PyFloat>() {
-            writer.float(float.value());
-            return Ok(());
-        }
-        if let Ok(items) = value.cast_exact::<PyTuple>() {
-            return self.sequence(Tag::Tuple, items, depth);
-        }
-        if let Ok(list) = value.cast_exact::<PyList>() {
+            self.writer.tag(Tag::None);
+        } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+            self.writer.tag(if flag.is_true() { Tag::True } else { Tag::False });
+        } else if let Ok(float) = value.cast_exact::<PyFloat>() {
+            self.writer.float(float.value());
+        } else if let Ok(items) = value.cast_exact::<PyTuple>() {
+            return self.sequence(Tag::Tuple, items.iter_borrowed(), value, depth);
+        } else if let Ok(list) = value.cast_exact::<PyList>() {
             return self.list(list, depth);
-        }
-        if let Ok(dict) = value.cast_exact::<PyDict>() {
+        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
             return self.dict(dict, depth);
-        }
-        if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return exact(writer.blob(Tag::Bytes, bytes.as_bytes()));
-        }
-        if value.is_exact_instance_of::<PySet>() {
+        } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            return self.blob(Tag::Bytes, bytes.as_bytes(), value);
+        } else if value.is_exact_instance_of::<PySet>() {
             return self.set(Tag::Set, value, depth);
-        }
-        if value.is_exact_instance_of::<PyFrozenSet>() {
+        } else if value.is_exact_instance_of::<PyFrozenSet>() {
             return self.set(Tag::FrozenSet, value, depth);
+        } else if let Ok(complex) = value.cast_exact::<PyComplex>() {
+            self.writer.complex(complex.real(), complex.imag());
+        } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
+            return self.byte_array(array);
+        } else {
+            return objects::encode(self, value, depth);
         }
-        if let Ok(complex) = value.cast_exact::<PyComplex>() {
-            writer.complex(complex.real(), complex.imag());
-            return Ok(());
-        }
-        if let Ok(array) = value.cast_exact::<PyByteArray>() {
-            return exact(writer.blob(Tag::ByteArray, &array.to_vec()));
-        }
-        objects::encode(self, value, depth)
+        Ok(())
     }
 
     /// An int of any size.
@@ -127,20 +78,34 @@ impl Encoder {
         let int = py.get_type::<PyInt>();
         // Called on the class: a subclass may override them.
         let bits: usize = int.call_method1("bit_length", (value,))?.extract()?;
+        if bits / 8 > MAX_BYTES {
+            return Err(limited(Limit::Bytes, value));
+        }
         let kwargs = PyDict::new(py);
         kwargs.set_item("signed", true)?;
         let bytes = int.call_method("to_bytes", (value, bits / 8 + 1, "little"), Some(&kwargs))?;
-        self.blob(Tag::BigInt, bytes.cast::<PyBytes>()?.as_bytes(), value)
+        self.blob(Tag::BigInt, shortest(bytes.cast::<PyBytes>()?.as_bytes()), value)
     }
 
     /// Text, lone surrogates included.
-    fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
+    pub fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
+        if value.len()? > MAX_BYTES {
+            return Err(limited(Limit::Bytes, value));
+        }
         if let Ok(text) = value.to_str() {
-            return self.writer.str(text).map_err(|limit| limited(limit, value));
+            return self.blob(Tag::Str, text.as_bytes(), value);
         }
         let str_type = value.py().get_type::<PyString>();
         let bytes = str_type.call_method1("encode", (value, "utf-8", "surrogatepass"))?;
         self.blob(Tag::Str, bytes.cast::<PyBytes>()?.as_bytes(), value)
+    }
+
+    /// A bytearray.
+    pub fn byte_array(&mut self, array: &Bound<'_, PyByteArray>) -> Result<(), Refusal> {
+        if array.len() > MAX_BYTES {
+            return Err(limited(Limit::Bytes, array));
+        }
+        self.blob(Tag::ByteArray, &array.to_vec(), array)
     }
 
     /// Tag, length and bytes; `value` is whom to blame.
@@ -153,64 +118,55 @@ impl Encoder {
         self.writer.blob(tag, bytes).map_err(|limit| limited(limit, value))
     }
 
-    /// The head of an object of `class`.
+    /// The head of an object of `class`; its state is the next value written.
     pub fn object(
         &mut self,
         kind: u8,
         class: &str,
         value: &Bound<'_, PyAny>,
     ) -> Result<(), Refusal> {
-        self.writer.object(kind, class).map_err(|limit| limited(limit, value))
+        self.writer.object(kind, class.as_bytes()).map_err(|limit| limited(limit, value))
     }
 
     /// Items in their order.
-    pub fn sequence(
+    pub fn sequence<'py, T: Deref<Target = Bound<'py, PyAny>>>(
         &mut self,
         tag: Tag,
-        items: &Bound<'_, PyTuple>,
+        items: impl ExactSizeIterator<Item = T>,
+        value: &Bound<'py, PyAny>,
         depth: usize,
     ) -> Result<(), Refusal> {
         self.writer.open(tag, items.len());
-        for item in items.iter_borrowed() {
+        for item in items {
             self.value(&item, depth + 1)?;
-            self.writer.check().map_err(|limit| limited(limit, items))?;
+            self.check(value)?;
         }
         Ok(())
     }
 
-    /// A list. A copy is walked: encoding an item may run code that changes the list.
+    /// A list.
     pub fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Result<(), Refusal> {
-        let items = list.to_tuple();
+        let items: Items<_> = list.iter().collect();
         if self.sort_lists {
-            return self.unordered(Tag::SortedList, items.iter(), list, depth);
+            return self.unordered(Tag::SortedList, &items, list, depth);
         }
-        self.sequence(Tag::List, &items, depth)
+        self.sequence(Tag::List, items.iter(), list, depth)
     }
 
     /// A dict, whatever its order.
     pub fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<(), Refusal> {
-        let pairs = dict.items().to_tuple();
-        let outer = std::mem::take(&mut self.writer);
-        let mut ends = Vec::with_capacity(pairs.len());
-        let mut written = Ok(());
-        for pair in pairs.iter_borrowed() {
-            written = self.pair(&pair, depth);
-            if written.is_err() {
-                break;
-            }
-            ends.push(self.writer.as_bytes().len());
+        let pairs: Items<_> = dict.iter().collect();
+        self.writer.open(Tag::Dict, pairs.len());
+        let start = self.writer.len();
+        let mut ends = Items::with_capacity(pairs.len());
+        for (key, value) in &pairs {
+            self.value(key, depth + 1)?;
+            self.value(value, depth + 1)?;
+            self.check(dict)?;
+            ends.push(self.writer.len());
         }
-        let scratch = std::mem::replace(&mut self.writer, outer);
-        written?;
-        self.writer
-            .unordered(Tag::Dict, scratch.as_bytes(), &ends)
-            .map_err(|limit| limited(limit, dict))
-    }
-
-    fn pair(&mut self, pair: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
-        let pair = pair.cast::<PyTuple>()?;
-        self.value(&pair.get_item(0)?, depth + 1)?;
-        self.value(&pair.get_item(1)?, depth + 1)
+        self.writer.sort(start, &ends);
+        Ok(())
     }
 
     /// A set or frozenset, whatever its order.
@@ -222,29 +178,39 @@ impl Encoder {
             _ => py.get_type::<PyFrozenSet>(),
         };
         let iterator = base.call_method1("__iter__", (value,))?;
-        let items: Vec<Bound<'_, PyAny>> = iterator.try_iter()?.collect::<PyResult<_>>()?;
-        self.unordered(tag, items.into_iter(), value, depth)
+        let items: Items<_> = iterator.try_iter()?.collect::<PyResult<_>>()?;
+        self.unordered(tag, &items, value, depth)
     }
 
     fn unordered<'py>(
         &mut self,
         tag: Tag,
-        items: impl Iterator<Item = Bound<'py, PyAny>>,
+        items: &[Bound<'py, PyAny>],
         value: &Bound<'py, PyAny>,
         depth: usize,
     ) -> Result<(), Refusal> {
-        let outer = std::mem::take(&mut self.writer);
-        let mut ends = Vec::new();
-        let mut written = Ok(());
+        self.writer.open(tag, items.len());
+        let start = self.writer.len();
+        let mut ends = Items::with_capacity(items.len());
         for item in items {
-            written = self.value(&item, depth + 1);
-            if written.is_err() {
-                break;
-            }
-            ends.push(self.writer.as_bytes().len());
+            self.value(item, depth + 1)?;
+            self.check(value)?;
+            ends.push(self.writer.len());
         }
-        let scratch = std::mem::replace(&mut self.writer, outer);
-        written?;
-        self.writer.unordered(tag, scratch.as_bytes(), &ends).map_err(|limit| limited(limit, value))
+        self.writer.sort(start, &ends);
+        Ok(())
+    }
+
+    fn check(&self, value: &Bound<'_, PyAny>) -> Result<(), Refusal> {
+        self.writer.check().map_err(|limit| limited(limit, value))
+    }
+}
+
+/// Two's complement without a byte that only repeats the sign.
+fn shortest(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [rest @ .., before, 0x00] if before & 0x80 == 0 => &bytes[..=rest.len()],
+        [rest @ .., before, 0xff] if before & 0x80 != 0 => &bytes[..=rest.len()],
+        _ => bytes,
     }
 }

@@ -1,20 +1,32 @@
 //! Key fields: what each contributes to a call's key and scopes.
 
+use super::absent::absent;
 use super::bind::{Signature, Values};
-use super::encode::{Encoder, Refusal};
+use super::encode::Encoder;
 use super::loose::loose;
-use super::names;
-use crate::key::{Tag, Writer, base32, readable};
-use pyo3::exceptions::PyValueError;
+use super::partition::Run;
+use super::refusal::Refusal;
+use super::sources::{Arguments, ArgumentsSpec, Found, Path, Request, RequestSpec, query_of};
+use crate::key::{Tag, Writer};
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
+use std::sync::OnceLock;
 
 /// What a field contributes.
-pub enum Source {
-    /// The values of these parameters.
-    Arguments(Vec<usize>),
-    /// The same for every call: canonical bytes, and text to read.
-    Constant(Vec<u8>, String),
+enum Source {
+    /// The values of arguments.
+    Arguments(Arguments),
+    /// What a path finds in the request.
+    Request { request: Request, path: Path, shown: String },
+    /// Parameters of the request's query string; `None` for all of them.
+    Query { request: Request, params: Option<Vec<Py<PyString>>> },
+    /// The same for every call: canonical bytes, text to read, and the payload.
+    Constant { bytes: Vec<u8>, text: String, payload: Py<PyAny> },
+    /// What its `shape()` returns, once.
+    Shape { field: Py<PyAny>, hash: OnceLock<[u8; 32]> },
     /// What its `get_key_payload` returns.
     Payload(Py<PyAny>),
 }
@@ -23,43 +35,13 @@ pub enum Source {
 pub struct Field {
     /// Its attribute name.
     pub name: String,
-    /// Where its value comes from.
-    pub source: Source,
+    source: Source,
     /// Entries that share it can be wiped together.
     pub partition: bool,
     /// Its value must not be readable in the key text.
     pub hash_value: bool,
     /// Lists are equal in whatever order their items are.
     pub sort_lists: bool,
-}
-
-/// A named value of a scope: the parameter's (or field's) name, and its loose or typed bytes.
-pub type Member = (String, Vec<u8>);
-
-/// A field's part in a call: its members, and text for people.
-pub struct Piece {
-    /// For the scope.
-    pub members: Vec<Member>,
-    /// For people.
-    pub text: String,
-}
-
-/// The bytes of a loose value.
-pub fn text_member(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len() + 1);
-    bytes.push(b't');
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-fn typed_member(canonical: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![b'v'];
-    bytes.extend_from_slice(blake3::hash(canonical).as_bytes());
-    bytes
-}
-
-fn fingerprint_text(bytes: &[u8]) -> String {
-    base32(&blake3::hash(bytes).as_bytes()[..5])
 }
 
 /// One call, as fields see it.
@@ -72,195 +54,356 @@ pub struct Caller<'a, 'py> {
     pub function: &'a Bound<'py, PyAny>,
     /// Its parameters.
     pub signature: &'a Signature,
-    /// Their values; some are missing in a partial binding.
+    /// Their values.
     pub values: &'a Values<'py>,
+    /// Some values may be missing.
+    pub partial: bool,
 }
 
-impl Caller<'_, '_> {
-    /// Writes a field's contribution; a partition field's piece comes back.
-    pub fn write(&self, field: &Field, to: &mut Encoder) -> PyResult<Option<Piece>> {
+impl<'py> Caller<'_, 'py> {
+    /// Writes a field's contribution, and adds it to the `run` of a partition. False: a partial call
+    /// does not say enough.
+    pub fn write(&self, field: &Field, to: &mut Encoder, run: Option<&mut Run>) -> PyResult<bool> {
         to.sort_lists = field.sort_lists;
+        let mut run = run.filter(|_| field.partition);
+        if let Some(run) = &mut run {
+            run.separate(':');
+        }
+        let (py, values, partial) = (self.py, self.values, self.partial);
         match &field.source {
-            Source::Arguments(slots) => self.write_arguments(field, slots, to),
-            Source::Constant(bytes, text) => {
-                let blamed = |_| PyValueError::new_err("the constant is too large");
-                to.writer.blob(Tag::Bytes, bytes).map_err(blamed)?;
-                let members = vec![(format!("\0{}", field.name), typed_member(bytes))];
-                let shown = if field.hash_value { fingerprint_text(bytes) } else { text.clone() };
-                Ok(field.partition.then_some(Piece { members, text: shown }))
+            Source::Arguments(arguments) => {
+                to.writer.open(Tag::Tuple, arguments.picks.len());
+                for pick in &arguments.picks {
+                    let found = arguments.find(pick, values, partial, py)?;
+                    let what = || format!("argument '{}'", pick.name);
+                    let from = to.writer.len();
+                    if !self.put(&found, to, what)? {
+                        return Ok(false);
+                    }
+                    if let Some(run) = &mut run {
+                        let scoped = format!("\0{}\0{}", field.name, pick.name);
+                        let name = if arguments.plain { &pick.name } else { &scoped };
+                        run.separate(',');
+                        run.add(field, name, loose_text(&found)?.as_deref(), written(to, from));
+                    }
+                }
+            }
+            Source::Request { request, path, shown } => {
+                let found = match request.find(values, partial, py)? {
+                    Found::Value(request) => path.follow(request)?,
+                    nothing => nothing,
+                };
+                let from = to.writer.len();
+                if !self.put(&found, to, || format!("the request's {shown}"))? {
+                    return Ok(false);
+                }
+                if let Some(run) = run {
+                    let loose = loose_text(&found)?;
+                    run.add(field, &field.scope(), loose.as_deref(), written(to, from));
+                }
+            }
+            Source::Query { request, params } => {
+                let query = match request.find(values, partial, py)? {
+                    Found::Value(request) => query_of(&request)?,
+                    Found::Absent => None,
+                    Found::Unbound => return Ok(false),
+                };
+                let from = to.writer.len();
+                let refused = |refusal| self.blame(refusal, "the request's query string");
+                write_query(query.as_ref(), params.as_deref(), to).map_err(refused)?;
+                if let Some(run) = run {
+                    run.add_query(field, query.as_ref(), params.as_deref(), written(to, from))?;
+                }
+            }
+            Source::Constant { bytes, text, .. } => {
+                let too_large = |_| PyValueError::new_err("the constant is too large");
+                to.writer.blob(Tag::Bytes, bytes).map_err(too_large)?;
+                if let Some(run) = run {
+                    run.add_typed(field, Some(text), bytes);
+                }
+            }
+            Source::Shape { field: object, hash } => {
+                let hash = self.shape(field, object, hash)?;
+                let too_large = |_| PyValueError::new_err("the key is too large");
+                to.writer.blob(Tag::Bytes, hash).map_err(too_large)?;
+                if let Some(run) = run {
+                    run.add_typed(field, None, hash);
+                }
             }
             Source::Payload(object) => {
-                let (args, kwargs) = self.signature.spell(self.py, self.values)?;
-                let payload = object
-                    .bind(self.py)
-                    .call_method1("get_key_payload", (self.function, args, kwargs))?;
-                let from = to.writer.as_bytes().len();
+                let payload = match self.payload(object) {
+                    Ok(payload) => payload,
+                    // A field of the user's own that cannot do with these arguments.
+                    Err(_) if partial => return Ok(false),
+                    Err(error) => return Err(error),
+                };
+                let from = to.writer.len();
                 to.value(&payload, 0).map_err(|refusal| {
                     self.blame(refusal, &format!("the payload of the key field {:?}", field.name))
                 })?;
-                if !field.partition {
-                    return Ok(None);
+                if let Some(run) = run {
+                    run.add_payload(field, &payload, written(to, from))?;
                 }
-                let written = &to.writer.as_bytes()[from..];
-                let members = payload_members(field, &payload, written)?;
-                let shown = if field.hash_value { None } else { readable_payload(&payload)? };
-                let text = shown.unwrap_or_else(|| fingerprint_text(written));
-                Ok(Some(Piece { members, text }))
             }
         }
+        Ok(true)
     }
 
-    fn write_arguments(
+    fn put(
+        &self,
+        found: &Found<'py>,
+        to: &mut Encoder,
+        what: impl Fn() -> String,
+    ) -> PyResult<bool> {
+        match found {
+            Found::Value(value) => {
+                to.value(value, 0).map_err(|refusal| self.blame(refusal, &what()))?;
+            }
+            Found::Absent => to.writer.tag(Tag::Absent),
+            Found::Unbound => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn payload(&self, object: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (args, kwargs) = self.signature.spell(self.py, self.values)?;
+        object.bind(self.py).call_method1("get_key_payload", (self.function, args, kwargs))
+    }
+
+    fn shape<'a>(
         &self,
         field: &Field,
-        slots: &[usize],
-        to: &mut Encoder,
-    ) -> PyResult<Option<Piece>> {
-        let mut piece = Piece { members: Vec::new(), text: String::new() };
-        to.writer.open(Tag::Tuple, slots.len());
-        for &at in slots {
-            let Some(value) = &self.values[at] else {
-                continue;
-            };
-            let from = to.writer.as_bytes().len();
-            to.value(value, 0).map_err(|refusal| {
-                let name = self.signature.names().nth(at).unwrap_or_default();
-                self.blame(refusal, &format!("argument '{name}'"))
-            })?;
-            if field.partition {
-                let written = &to.writer.as_bytes()[from..];
-                let name = self.signature.names().nth(at).unwrap_or_default().to_owned();
-                let text = loose(value)?;
-                let member = match &text {
-                    Some(text) => text_member(text),
-                    None => typed_member(written),
-                };
-                piece.members.push((name, member));
-                if !piece.text.is_empty() {
-                    piece.text.push(',');
-                }
-                match text {
-                    Some(text) if !field.hash_value => piece.text.push_str(&readable(&text, 40)),
-                    _ => piece.text.push_str(&fingerprint_text(written)),
-                }
-            }
+        object: &Py<PyAny>,
+        hash: &'a OnceLock<[u8; 32]>,
+    ) -> PyResult<&'a [u8; 32]> {
+        if let Some(hash) = hash.get() {
+            return Ok(hash);
         }
-        Ok(field.partition.then_some(piece))
+        let shape = object.bind(self.py).call_method0("shape")?;
+        let mut encoder = Encoder::new();
+        encoder.value(&shape, 0).map_err(|refusal| {
+            self.blame(refusal, &format!("the shape of the key field {:?}", field.name))
+        })?;
+        let _ = hash.set(*blake3::hash(encoder.writer.as_bytes()).as_bytes());
+        Ok(hash.get().expect("it was set"))
     }
 
-    /// A partition field's piece of a partial binding; `None` when it needs more arguments.
-    pub fn partial(&self, field: &Field) -> PyResult<Option<Piece>> {
-        if let Source::Arguments(slots) = &field.source
-            && slots.iter().any(|&at| self.values[at].is_none())
-        {
-            return Ok(None);
+    /// What a field's `get_key_payload` returns: names and values.
+    pub fn payload_of(&self, field: &Field) -> PyResult<Bound<'py, PyDict>> {
+        let (py, values) = (self.py, self.values);
+        let payload = PyDict::new(py);
+        let put = |name: &str, found: Found<'py>| match found {
+            Found::Value(value) => payload.set_item(name, value),
+            Found::Absent => payload.set_item(name, absent(py)?),
+            Found::Unbound => Ok(()),
+        };
+        match &field.source {
+            Source::Arguments(arguments) => {
+                for pick in &arguments.picks {
+                    put(&pick.name, arguments.find(pick, values, true, py)?)?;
+                }
+            }
+            Source::Request { request, path, shown } => {
+                let found = match request.find(values, false, py)? {
+                    Found::Value(request) => path.follow(request)?,
+                    nothing => nothing,
+                };
+                put(shown, found)?;
+            }
+            Source::Query { request, params } => {
+                let query = match request.find(values, false, py)? {
+                    Found::Value(request) => query_of(&request)?,
+                    _ => None,
+                };
+                match params {
+                    None => {
+                        for (name, list) in query.iter().flat_map(PyDictMethods::iter) {
+                            payload.set_item(name, list)?;
+                        }
+                    }
+                    Some(params) => {
+                        for name in params {
+                            let list = match &query {
+                                Some(query) => query.get_item(name)?,
+                                None => None,
+                            };
+                            let name = name.bind(py).to_str()?;
+                            put(name, list.map_or(Found::Absent, Found::Value))?;
+                        }
+                    }
+                }
+            }
+            Source::Constant { payload: constant, .. } => {
+                payload.update(constant.bind(py).cast::<PyDict>()?.as_mapping())?;
+            }
+            Source::Shape { field: object, .. } => {
+                payload.set_item(&field.name, object.bind(py).call_method0("shape")?)?;
+            }
+            Source::Payload(object) => return Ok(self.payload(object)?.cast_into::<PyDict>()?),
         }
-        match self.write(field, &mut Encoder::new()) {
-            // A field of the user's own that cannot do with these arguments has no value here.
-            Err(_) if matches!(field.source, Source::Payload(_)) => Ok(None),
-            outcome => outcome,
-        }
+        Ok(payload)
     }
 
     /// The error for a value that has no key.
     pub fn blame(&self, refusal: Refusal, what: &str) -> PyErr {
-        let (kind, why) = match refusal {
-            Refusal::Python(error) => return error,
-            Refusal::Value { kind, why } => (kind, why),
-        };
-        let message = format!(
-            "cache_result: {what} of {} is or contains a <{kind}>, which {why}; pass a plain value \
-             such as its primary key, name the arguments that matter with \
-             ArgsKeyField(\"name\", path=\"pk\"), or give the class a __cache_key__() method",
-            self.label
-        );
-        match names::unkeyable_argument(self.py) {
-            Ok(class) => PyErr::from_type(class.clone(), message),
-            Err(error) => error,
+        refusal.blame(self.py, what, self.label)
+    }
+}
+
+impl Field {
+    /// The name of the field's own values in scopes, which no parameter can have.
+    pub fn scope(&self) -> String {
+        format!("\0{}", self.name)
+    }
+
+    /// Whether it contributes `count` positional arguments as they come, and to no partition.
+    pub fn takes_all(&self, count: usize) -> bool {
+        let all =
+            matches!(&self.source, Source::Arguments(arguments) if arguments.are_first(count));
+        all && !self.partition
+    }
+
+    /// What a partial call must say for this field, for people.
+    pub fn needs(&self) -> String {
+        match &self.source {
+            Source::Arguments(arguments) => {
+                let names: Vec<&str> = arguments.picks.iter().map(|p| p.name.as_str()).collect();
+                names.join(", ")
+            }
+            Source::Request { .. } | Source::Query { .. } => "the request".to_owned(),
+            _ => format!("what the field {:?} needs", self.name),
+        }
+    }
+
+    /// The names of what it contributes, where they are known from the start.
+    pub fn labels(&self) -> Vec<String> {
+        match &self.source {
+            Source::Arguments(arguments) => {
+                arguments.picks.iter().map(|pick| pick.name.clone()).collect()
+            }
+            Source::Request { shown, .. } => vec![shown.clone()],
+            Source::Query { params: Some(params), .. } => {
+                params.iter().map(ToString::to_string).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// For Python's garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.source {
+            Source::Payload(object) | Source::Shape { field: object, .. } => visit.call(object),
+            Source::Constant { payload, .. } => visit.call(payload),
+            Source::Arguments(arguments) => arguments.traverse(visit),
+            Source::Request { .. } | Source::Query { .. } => Ok(()),
         }
     }
 }
 
-/// The scope of a payload: loose where its values are simple, typed elsewhere.
-fn payload_members(
-    field: &Field,
-    payload: &Bound<'_, PyAny>,
-    written: &[u8],
-) -> PyResult<Vec<Member>> {
-    let mut members = Vec::new();
-    if let Ok(dict) = payload.cast_exact::<PyDict>() {
-        for (name, value) in dict.iter() {
-            let (Ok(name), Some(text)) = (name.extract::<String>(), loose(&value)?) else {
-                members.clear();
-                break;
-            };
-            members.push((format!("\0{}\0{name}", field.name), text_member(&text)));
-        }
-    }
-    if members.is_empty() {
-        members.push((format!("\0{}", field.name), typed_member(written)));
-    }
-    Ok(members)
+fn written(to: &Encoder, from: usize) -> &[u8] {
+    &to.writer.as_bytes()[from..]
 }
 
-/// Text for a payload of simple values: `{"country": "JP"}` reads `JP`.
-fn readable_payload(payload: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    let Ok(dict) = payload.cast::<PyDict>() else {
-        return loose(payload);
+fn loose_text(found: &Found<'_>) -> PyResult<Option<String>> {
+    match found {
+        Found::Value(value) => loose(value),
+        _ => Ok(None),
+    }
+}
+
+fn write_query(
+    query: Option<&Bound<'_, PyDict>>,
+    params: Option<&[Py<PyString>]>,
+    to: &mut Encoder,
+) -> Result<(), Refusal> {
+    let Some(params) = params else {
+        match query {
+            Some(query) => to.dict(query, 0)?,
+            None => to.writer.tag(Tag::Absent),
+        }
+        return Ok(());
     };
-    let mut texts = Vec::new();
-    for value in dict.values() {
-        let Some(text) = loose(&value)? else {
-            return Ok(None);
+    to.writer.open(Tag::Tuple, params.len());
+    for name in params {
+        let list = match query {
+            Some(query) => query.get_item(name)?,
+            None => None,
         };
-        texts.push(readable(&text, 40));
+        match list {
+            Some(list) => to.value(&list, 0)?,
+            None => to.writer.tag(Tag::Absent),
+        }
     }
-    Ok(Some(texts.join(",")))
+    Ok(())
 }
 
 /// A field as Python describes it: name, kind, data, partition, `hash_value`, `sort_lists`.
 pub type FieldSpec<'py> = (String, String, Bound<'py, PyAny>, bool, bool, bool);
 
 /// Compiles a field, and adds what distinguishes it to `spec`.
-pub fn compile_field(
-    field: FieldSpec<'_>,
-    parameters: &[&str],
-    spec: &mut Writer,
-) -> PyResult<Field> {
+pub fn compile_field(field: FieldSpec<'_>, spec: &mut Encoder) -> PyResult<Field> {
     let (name, kind, data, partition, hash_value, sort_lists) = field;
-    let too_long = |_| PyValueError::new_err("cache_result: the key constructor is too large");
+    let py = data.py();
+    let add = |spec: &mut Encoder, text: &str| {
+        let too_long = |_| PyValueError::new_err("cache_result: the key constructor is too large");
+        spec.writer.str(text).map_err(too_long)
+    };
     for text in [&name, &kind, &format!("{partition}{sort_lists}")] {
-        spec.str(text).map_err(too_long)?;
+        add(spec, text)?;
+    }
+    let (data, described): (Bound<'_, PyAny>, Option<String>) = data.extract()?;
+    if let Some(described) = described {
+        add(spec, &described)?;
     }
     let source = match kind.as_str() {
-        "arguments" => {
-            let slots: Vec<usize> = data.extract()?;
-            if slots.iter().any(|&at| at >= parameters.len()) {
-                return Err(PyValueError::new_err(format!(
-                    "cache_result: the key field {name:?} names an argument that is not there"
-                )));
-            }
-            for &at in &slots {
-                spec.str(parameters[at]).map_err(too_long)?;
-            }
-            Source::Arguments(slots)
+        "arguments" => Source::Arguments(data.extract::<ArgumentsSpec>()?.into()),
+        "request" => {
+            let (request, path, shown): (RequestSpec, _, _) = data.extract()?;
+            Source::Request { request: request.into(), path: Path(path), shown }
+        }
+        "query" => {
+            let (request, params): (RequestSpec, _) = data.extract()?;
+            Source::Query { request: request.into(), params }
         }
         "constant" => {
-            let mut encoder = Encoder::new();
-            encoder.sort_lists = sort_lists;
-            if encoder.value(&data, 0).is_err() {
-                return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = data.extract()?;
+            let mut encoder = Encoder { writer: Writer::new(), sort_lists };
+            if encoder.value(&value, 0).is_err() {
+                return Err(PyTypeError::new_err(format!(
                     "cache_result: the constant of the key field {name:?} has no stable key"
                 )));
             }
-            let text = loose(&data)?.unwrap_or_default();
-            Source::Constant(encoder.writer.into_bytes(), text)
+            let payload = PyDict::new(py);
+            payload.set_item(key, &value)?;
+            Source::Constant {
+                bytes: encoder.writer.into_bytes(),
+                text: loose(&value)?.unwrap_or_default(),
+                payload: payload.into_any().unbind(),
+            }
         }
-        _ => {
-            let described: String = data.call_method0("describe")?.extract()?;
-            spec.str(&described).map_err(too_long)?;
-            Source::Payload(data.unbind())
-        }
+        "shape" => Source::Shape { field: data.unbind(), hash: OnceLock::new() },
+        _ => Source::Payload(data.unbind()),
     };
     Ok(Field { name, source, partition, hash_value, sort_lists })
+}
+
+/// What `get_key_payload` of a field that the core runs returns.
+#[pyfunction]
+pub fn field_payload<'py>(
+    field: FieldSpec<'py>,
+    parameters: Vec<super::wrapper::ParameterSpec>,
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, pyo3::types::PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let py = function.py();
+    let field = compile_field(field, &mut Encoder::new())?;
+    let signature = Signature::new(parameters, py);
+    let label = "the function";
+    let values = signature.bind(args, Some(kwargs), true).map_err(|super::bind::Mismatch| {
+        super::bind::explain(function, label, args, Some(kwargs), true)
+    })?;
+    let signature = &signature;
+    let caller = Caller { py, label, function, signature, values: &values, partial: true };
+    caller.payload_of(&field)
 }

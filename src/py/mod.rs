@@ -2,10 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod absent;
 mod bind;
 mod binding;
 mod bound;
 mod encode;
+mod encoders;
+mod explain;
 mod fields;
 mod index;
 mod judge;
@@ -13,9 +16,13 @@ mod loose;
 mod names;
 mod objects;
 mod outcome;
+mod partition;
 mod plan;
 mod process;
+mod refusal;
 mod session;
+mod sources;
+mod standard;
 mod steps;
 mod thread;
 mod ttl;
@@ -25,11 +32,21 @@ mod wrapper;
 #[pymodule]
 pub mod _core {
     #[pymodule_export]
+    use super::absent::Absent;
+    #[pymodule_export]
     use super::bound::BoundWrapper;
+    #[pymodule_export]
+    use super::encoders::register_key_encoder;
+    #[pymodule_export]
+    use super::explain::canonical_bytes;
+    #[pymodule_export]
+    use super::fields::field_payload;
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]
-    use super::outcome::CacheMissing;
+    use super::outcome::{CacheMissing, entry_origin};
+    #[pymodule_export]
+    use super::plan::origin_of;
     #[pymodule_export]
     use super::process::{
         after_fork, clock_advance, clock_reset, fresh_token, generation_key, reconfigured,
@@ -47,6 +64,7 @@ pub mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("ABSENT", super::absent::absent(module.py())?)?;
         module.add("CACHE_MISSING", super::outcome::cache_missing(module.py())?)
     }
 }

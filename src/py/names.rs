@@ -40,6 +40,12 @@ imported!(time: PyType = "datetime", "time");
 imported!(timedelta: PyType = "datetime", "timedelta");
 imported!(timezone: PyType = "datetime", "timezone");
 imported!(decimal: PyType = "decimal", "Decimal");
+imported!(/// A token for a class that cannot be imported.
+    class_token: PyAny = "cache_result.keys.identity", "class_token");
+imported!(is_coroutine_function: PyAny = "asgiref.sync", "iscoroutinefunction");
+imported!(http_request: PyType = "django.http", "HttpRequest");
+imported!(multi_value_dict: PyType = "django.utils.datastructures", "MultiValueDict");
+imported!(queryset: PyType = "django.db.models", "QuerySet");
 imported!(uuid: PyType = "uuid", "UUID");
 imported!(enumeration: PyType = "enum", "Enum");
 imported!(pure_path: PyType = "pathlib", "PurePath");
@@ -53,4 +59,27 @@ imported!(promise: PyType = "django.utils.functional", "Promise");
 /// UTC.
 pub fn utc(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     timezone(py)?.getattr("utc")
+}
+
+/// The classes of paths, the concrete ones first.
+pub fn paths(py: Python<'_>) -> PyResult<&[Py<PyType>; 4]> {
+    static CELL: PyOnceLock<[Py<PyType>; 4]> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || {
+        let pathlib = py.import("pathlib")?;
+        let class = |name| -> PyResult<Py<PyType>> {
+            Ok(pathlib.getattr(name)?.cast_into::<PyType>()?.unbind())
+        };
+        let (posix, windows) = (class("PosixPath")?, class("WindowsPath")?);
+        Ok([posix, windows, class("PurePosixPath")?, class("PureWindowsPath")?])
+    })
+}
+
+/// Whether `value` is a request of Django or of Django REST framework, which wraps one.
+pub fn is_request(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let request = http_request(value.py())?;
+    if value.is_instance(request)? {
+        return Ok(true);
+    }
+    let wrapped = value.getattr_opt("_request")?;
+    wrapped.map_or(Ok(false), |wrapped| wrapped.is_instance(request))
 }

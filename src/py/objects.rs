@@ -1,18 +1,19 @@
-//! Python values to canonical bytes: standard-library types, models, classes, own protocols.
+//! Python values to canonical bytes: own protocols, enumerations, models, dataclasses, classes.
 //!
 //! Every object is written as kind, class and state. The class is named the way it can be
 //! imported, and a class that cannot be found under its name is refused: two classes of one
 //! name must not share keys.
 
-use super::encode::{Encoder, Refusal, refuse};
+use super::absent::Absent;
+use super::encode::Encoder;
+use super::encoders;
 use super::names;
+use super::refusal::{Refusal, refuse_class, refuse_unknown, refuse_unsaved};
+use super::standard;
 use crate::key::Tag;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
-    PyRange, PySet, PyString, PyTuple, PyType,
-};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 /// Writes a value that is not of an exact built-in type.
 pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
@@ -22,12 +23,21 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
         let name = class_name(class)?;
         return to.blob(Tag::Class, name.as_bytes(), value);
     }
+    if value.is_exact_instance_of::<Absent>() {
+        to.writer.tag(Tag::Absent);
+        return Ok(());
+    }
     if let Some(resolved) = resolve_lazy(value)? {
         return to.value(&resolved, depth + 1);
     }
+    if let Some(encoder) = encoders::of(&class) {
+        let state = encoder.bind(py).call1((value,))?;
+        to.object(b'r', &class_identity(&class)?, value)?;
+        return to.value(&state, depth + 1);
+    }
     if class.hasattr(intern!(py, "__cache_key__"))? {
         let state = value.call_method0(intern!(py, "__cache_key__"))?;
-        to.object(b'k', &class_name(&class)?, value)?;
+        to.object(b'k', &class_identity(&class)?, value)?;
         return to.value(&state, depth + 1);
     }
     if value.is_instance(names::enumeration(py)?)? {
@@ -38,7 +48,7 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
         }
         return to.value(&name, depth + 1);
     }
-    if standard(to, value, &class, depth)? || inherited(to, value, &class, depth)? {
+    if standard::encode(to, value, &class, depth)? {
         return Ok(());
     }
     if value.is_instance(names::model(py)?)? {
@@ -49,12 +59,14 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
     }
     if class.hasattr(intern!(py, "__pydantic_fields__"))? {
         to.object(b'p', &class_name(&class)?, value)?;
-        for part in ["__dict__", "__pydantic_extra__", "__pydantic_private__"] {
+        let parts = ["__dict__", "__pydantic_extra__", "__pydantic_private__"];
+        to.writer.open(Tag::Tuple, parts.len());
+        for part in parts {
             to.value(&value.getattr(part)?, depth + 1)?;
         }
         return Ok(());
     }
-    Err(refuse(value, "has no stable key"))
+    Err(refuse_unknown(value))
 }
 
 /// What a lazy translation or a `SimpleLazyObject` stands for; `None` for other values.
@@ -82,6 +94,27 @@ pub fn resolve_lazy<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
 
 /// The name by which `class` can be imported.
 pub fn class_name(class: &Bound<'_, PyType>) -> Result<String, Refusal> {
+    importable_name(class)?.map_err(|(module, qualname)| {
+        let why = format!(
+            "belongs to the class {qualname}, which cannot be imported from {module} under its name"
+        );
+        refuse_class(qualname, why)
+    })
+}
+
+/// [`class_name`]; or, for a class that says itself what its instances' keys are, a name that holds
+/// in this process.
+fn class_identity(class: &Bound<'_, PyType>) -> PyResult<String> {
+    Ok(match importable_name(class)? {
+        Ok(name) => name,
+        Err((module, qualname)) => {
+            let token = names::class_token(class.py())?.call1((class,))?;
+            format!("{module}:{qualname}~{}", token.extract::<String>()?)
+        }
+    })
+}
+
+fn importable_name(class: &Bound<'_, PyType>) -> PyResult<Result<String, (String, String)>> {
     let py = class.py();
     let module = class.getattr(intern!(py, "__module__"))?.extract::<String>()?;
     let qualname = class.qualname()?.to_string();
@@ -89,173 +122,19 @@ pub fn class_name(class: &Bound<'_, PyType>) -> Result<String, Refusal> {
     for part in qualname.split('.') {
         found = found.and_then(|holder| holder.getattr(part).ok());
     }
-    if !found.is_some_and(|found| found.is(class)) {
-        let why = format!(
-            "belongs to the class {qualname}, which cannot be imported from {module} under its name"
-        );
-        return Err(Refusal::Value { kind: qualname, why });
-    }
-    Ok(format!("{module}:{qualname}"))
-}
-
-/// Standard-library types and their subclasses. False: none of them.
-fn standard(
-    to: &mut Encoder,
-    value: &Bound<'_, PyAny>,
-    class: &Bound<'_, PyType>,
-    depth: usize,
-) -> Result<bool, Refusal> {
-    let py = value.py();
-    let (kind, base, state): (u8, &Bound<'_, PyType>, Bound<'_, PyAny>) =
-        if value.is_instance(names::uuid(py)?)? {
-            (b'u', names::uuid(py)?, value.getattr(intern!(py, "bytes"))?)
-        } else if value.is_instance(names::datetime(py)?)? {
-            (b't', names::datetime(py)?, moment(value, names::datetime(py)?)?)
-        } else if value.is_instance(names::date(py)?)? {
-            let date = names::date(py)?;
-            (b'y', date, date.call_method1("isoformat", (value,))?)
-        } else if value.is_instance(names::time(py)?)? {
-            (b'h', names::time(py)?, moment(value, names::time(py)?)?)
-        } else if value.is_instance(names::timedelta(py)?)? {
-            let parts = ["days", "seconds", "microseconds"].map(|part| value.getattr(part));
-            let parts = parts.into_iter().collect::<PyResult<Vec<_>>>()?;
-            (b'l', names::timedelta(py)?, PyTuple::new(py, parts)?.into_any())
-        } else if value.is_instance(names::decimal(py)?)? {
-            let decimal = names::decimal(py)?;
-            (b'd', decimal, decimal.call_method1("__str__", (value,))?)
-        } else if value.is_instance(names::pure_path(py)?)? {
-            let parts = PyTuple::new(py, [value.str()?])?;
-            to.object(b'/', &class_name(class)?, value)?;
-            to.value(parts.as_any(), depth + 1)?;
-            return Ok(true);
-        } else if let Ok(range) = value.cast::<PyRange>() {
-            let parts = ["start", "stop", "step"].map(|part| range.getattr(part));
-            let parts = parts.into_iter().collect::<PyResult<Vec<_>>>()?;
-            let range_type = class.clone();
-            to.object(b'r', &class_name(&range_type)?, value)?;
-            to.value(PyTuple::new(py, parts)?.as_any(), depth + 1)?;
-            return Ok(true);
-        } else if let Ok(view) = value.cast::<PyMemoryView>() {
-            let bytes = view.call_method0("tobytes")?;
-            let format = view.getattr("format")?;
-            let shape = view.getattr("shape")?;
-            to.blob(Tag::MemoryView, bytes.cast::<PyBytes>()?.as_bytes(), value)?;
-            to.value(&format, depth + 1)?;
-            to.value(&shape, depth + 1)?;
-            return Ok(true);
-        } else {
-            return Ok(false);
-        };
-    to.object(kind, &class_name(class)?, value)?;
-    to.value(&state, depth + 1)?;
-    if !class.is(base) {
-        extras(to, value, depth)?;
-    }
-    Ok(true)
-}
-
-/// A datetime or time: its text, its fold, and its zone by class and name (equal instants in two
-/// zones are two values). Read through the base class, whatever the subclass overrides.
-fn moment<'py>(
-    value: &Bound<'py, PyAny>,
-    base: &Bound<'py, PyType>,
-) -> Result<Bound<'py, PyAny>, Refusal> {
-    let py = value.py();
-    let text = base.call_method1("isoformat", (value,))?;
-    let fold = value.getattr("fold")?;
-    let zone = value.getattr("tzinfo")?;
-    if zone.is_none() {
-        return Ok(PyTuple::new(py, [text, fold, zone])?.into_any());
-    }
-    let name = match zone.getattr("key").or_else(|_| zone.getattr("zone")) {
-        Ok(name) if !name.is_none() => name,
-        _ => zone.repr()?.into_any(),
-    };
-    if name.str()?.to_string_lossy().contains(" at 0x") {
-        return Err(refuse(&zone, "is a time zone without a name"));
-    }
-    let class = zone.get_type().fully_qualified_name()?.into_any();
-    Ok(PyTuple::new(py, [text, fold, class, name])?.into_any())
-}
-
-/// Subclasses of built-in types: class, content, and what the instance carries besides.
-fn inherited(
-    to: &mut Encoder,
-    value: &Bound<'_, PyAny>,
-    class: &Bound<'_, PyType>,
-    depth: usize,
-) -> Result<bool, Refusal> {
-    let py = value.py();
-    let head = |to: &mut Encoder| to.object(b's', &class_name(class)?, value);
-    // Read through the base class, never through methods that the subclass may have changed.
-    if value.is_instance_of::<PyString>() {
-        head(to)?;
-        let plain = py.get_type::<PyString>().call_method1("__str__", (value,))?;
-        let plain = if plain.is_exact_instance_of::<PyString>() {
-            plain
-        } else {
-            PyString::new(py, "").call_method1("join", ((value,),))?
-        };
-        to.value(&plain, depth + 1)?;
-    } else if value.is_instance_of::<PyBool>() {
-        return Ok(false);
-    } else if let Ok(int) = value.cast::<PyInt>() {
-        head(to)?;
-        to.int(int)?;
-    } else if let Ok(float) = value.cast::<PyFloat>() {
-        head(to)?;
-        to.writer.float(float.value());
-    } else if let Ok(bytes) = value.cast::<PyBytes>() {
-        head(to)?;
-        to.blob(Tag::Bytes, bytes.as_bytes(), value)?;
-    } else if let Ok(array) = value.cast::<PyByteArray>() {
-        head(to)?;
-        to.blob(Tag::ByteArray, &array.to_vec(), value)?;
-    } else if let Ok(items) = value.cast::<PyTuple>() {
-        head(to)?;
-        let items = PyTuple::new(py, items.iter())?;
-        to.sequence(Tag::Tuple, &items, depth)?;
-    } else if let Ok(list) = value.cast::<PyList>() {
-        head(to)?;
-        to.list(list, depth)?;
-    } else if let Ok(dict) = value.cast::<PyDict>() {
-        head(to)?;
-        if value.is_instance(names::ordered_dict(py)?)? {
-            let items = names::ordered_dict(py)?.call_method1("items", (value,))?;
-            let pairs = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-            to.sequence(Tag::List, &PyTuple::new(py, pairs)?, depth)?;
-        } else {
-            to.dict(dict, depth)?;
-        }
-        if value.is_instance(names::default_dict(py)?)? {
-            to.value(&value.getattr("default_factory")?, depth + 1)?;
-        }
-    } else if value.is_instance_of::<PySet>() {
-        head(to)?;
-        to.set(Tag::Set, value, depth)?;
-    } else if value.is_instance_of::<PyFrozenSet>() {
-        head(to)?;
-        to.set(Tag::FrozenSet, value, depth)?;
-    } else {
-        return Ok(false);
-    }
-    extras(to, value, depth)?;
-    Ok(true)
+    let importable = found.is_some_and(|found| found.is(class));
+    Ok(if importable { Ok(format!("{module}:{qualname}")) } else { Err((module, qualname)) })
 }
 
 /// Attributes that an instance of a subclass carries in `__dict__` and `__slots__`.
-fn extras(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
+pub fn extras(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
     let py = value.py();
     let found = PyDict::new(py);
     if let Some(state) = value.getattr_opt(intern!(py, "__dict__"))? {
         found.update(state.cast::<PyDict>()?.as_mapping())?;
     }
     for class in value.get_type().mro().iter() {
-        let Some(slots) = class.getattr("__dict__")?.call_method1("get", ("__slots__",))?.into()
-        else {
-            continue;
-        };
-        let slots: Bound<'_, PyAny> = slots;
+        let slots = class.getattr("__dict__")?.call_method1("get", ("__slots__",))?;
         if slots.is_none() {
             continue;
         }
@@ -285,11 +164,11 @@ fn model(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(),
     let state = value.getattr("_state")?;
     let pk = value.getattr("pk")?;
     if pk.is_none() || state.getattr("adding")?.is_truthy()? {
-        return Err(refuse(value, "is not saved yet, so it has no identity"));
+        return Err(refuse_unsaved(value));
     }
     let label = value.getattr("_meta")?.getattr("label")?;
     let parts = PyTuple::new(value.py(), [label, state.getattr("db")?, pk])?;
-    to.object(b'm', "", value)?;
+    to.writer.standard(b'M');
     to.value(parts.as_any(), depth + 1)
 }
 
@@ -301,17 +180,19 @@ fn dataclass(
 ) -> Result<(), Refusal> {
     to.object(b'D', &class_name(class)?, value)?;
     let fields = class.getattr("__dataclass_fields__")?;
-    let fields = fields.cast::<PyDict>()?.keys().to_tuple();
+    let fields = fields.cast::<PyDict>()?.keys();
     let state = PyDict::new(value.py());
-    for name in fields.iter_borrowed() {
+    for name in fields.iter() {
         // Class variables and init-only ones are fields of the class, not of the instance.
         if let Some(content) = value.getattr_opt(name.cast::<PyString>()?)? {
             state.set_item(name, content)?;
         }
     }
+    // A subclass that is no dataclass itself may carry more than the fields.
+    let inherited = !class.getattr("__dict__")?.contains("__dataclass_fields__")?;
+    to.writer.open(Tag::Tuple, 1 + usize::from(inherited));
     to.dict(&state, depth)?;
-    if !class.getattr("__dict__")?.contains("__dataclass_fields__")? {
-        // A subclass that is no dataclass itself may carry more than the fields.
+    if inherited {
         extras(to, value, depth)?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::names;
 use crate::call::{Status, Times};
+use crate::entry;
 use data_encoding::BASE64;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -72,6 +73,13 @@ impl Blob {
         let text = stored.cast::<PyString>().ok()?;
         BASE64.decode(text.to_str().ok()?.as_bytes()).ok().map(Self::Owned)
     }
+}
+
+/// What stands for the function and version that wrote an entry; `None` for what is no entry.
+#[pyfunction]
+pub fn entry_origin(stored: &Bound<'_, PyAny>) -> Option<u64> {
+    let entry = Blob::read(stored)?;
+    entry::open(entry.as_ref()).map(|(header, _)| header.origin)
 }
 
 impl Blob {

@@ -1,30 +1,39 @@
 //! A compiled key: which fields make it, and which scopes a call belongs to.
 
-use super::bind::Values;
+use super::bind::{Signature, Values};
 use super::encode::Encoder;
-use super::fields::{Caller, Field, Member, Source, text_member};
+use super::fields::{Caller, Field};
 use super::loose::{Reading, coerced};
 use super::names;
+use super::partition::{Member, Run, text_member};
 use crate::index::ScopeId;
-use crate::key::{Digest, Tag, Writer, key_text};
+use crate::key::{Digest, Style, Tag, Writer};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+/// Changes when the same calls are to have other keys.
+const FORMAT: &[u8] = b"cache_result keys 1\0";
+
 /// A key constructor, compiled for one function.
 pub struct Plan {
-    /// The readable start of every key.
-    pub head: String,
-    /// What every key starts with: BLAKE3 of namespace, function and version.
+    /// What keys look like.
+    pub style: Style,
+    /// BLAKE3 of namespace, function, version and fields: the key under which calls are hashed.
     pub identity: [u8; 32],
+    /// Stands for namespace, function and version in the header of entries.
+    pub origin: u64,
     /// Canonical bytes that every scope starts with: the function.
     pub function: Vec<u8>,
     /// The scope of the whole function.
     pub function_scope: ScopeId,
     /// The fields in order.
     pub fields: Vec<Field>,
+    /// How many positional arguments are a whole call, and its only contribution as they come. Such a
+    /// call need not be bound.
+    pub straight: Option<usize>,
 }
 
 /// Arguments that one or more rules map together.
@@ -60,14 +69,80 @@ impl Parts {
     }
 }
 
-impl Plan {
-    /// The scope of the whole function with these canonical bytes.
-    pub fn function_scope_of(function: &[u8]) -> ScopeId {
-        ScopeId::of(&[function, b"f"].concat())
+/// What every key of a function has in common.
+pub struct Name<'a> {
+    /// Text before the function's id; may be empty.
+    pub namespace: &'a str,
+    /// The function's own name in keys.
+    pub function_id: &'a str,
+    /// `Meta.version`; 1 is not shown.
+    pub version: i64,
+}
+
+impl Name<'_> {
+    /// Canonical bytes.
+    fn bytes(&self) -> PyResult<Vec<u8>> {
+        let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
+        let mut name = Writer::new();
+        name.str(self.namespace).map_err(too_long)?;
+        name.str(self.function_id).map_err(too_long)?;
+        name.int(self.version);
+        Ok(name.into_bytes())
     }
 
-    fn scope<'a>(&self, members: impl Iterator<Item = (&'a str, &'a [u8])>) -> ScopeId {
-        let mut members: Vec<(&str, &[u8])> = members.collect();
+    /// Stands for the name in the header of entries.
+    pub fn origin(&self) -> PyResult<u64> {
+        let mut origin = [0; 8];
+        origin.copy_from_slice(&blake3::hash(&self.bytes()?).as_bytes()[..8]);
+        Ok(u64::from_le_bytes(origin))
+    }
+
+    /// Namespace and function, for people.
+    fn shown(&self) -> String {
+        match self.namespace {
+            "" => self.function_id.to_owned(),
+            namespace => format!("{namespace}:{}", self.function_id),
+        }
+    }
+}
+
+/// What stands for a function and version in the header of its entries.
+#[pyfunction]
+pub fn origin_of(namespace: &str, function_id: &str, version: i64) -> PyResult<u64> {
+    Name { namespace, function_id, version }.origin()
+}
+
+impl Plan {
+    /// A plan; `spec` is what distinguishes its fields from others.
+    pub fn new(
+        name: &Name<'_>,
+        (partition_chars, hash_on_overflow): (usize, bool),
+        spec: &[u8],
+        fields: Vec<Field>,
+        signature: &Signature,
+    ) -> PyResult<Self> {
+        let mut identity = blake3::Hasher::new();
+        identity.update(FORMAT).update(&name.bytes()?).update(spec);
+        let mut function = Writer::new();
+        let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
+        function.str(name.function_id).map_err(too_long)?;
+        let function = function.into_bytes();
+        Ok(Self {
+            style: Style::new(&name.shown(), name.version, partition_chars, hash_on_overflow),
+            identity: *identity.finalize().as_bytes(),
+            origin: name.origin()?,
+            function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
+            function,
+            straight: match fields.as_slice() {
+                [field] => signature.straight().filter(|&count| field.takes_all(count)),
+                _ => None,
+            },
+            fields,
+        })
+    }
+
+    fn scope(&self, members: &[Member]) -> ScopeId {
+        let mut members: Vec<&Member> = members.iter().collect();
         members.sort_unstable();
         let mut writer = Writer::new();
         writer.open(Tag::Set, members.len());
@@ -99,20 +174,64 @@ impl Plan {
         let mut members = Vec::with_capacity(values.len());
         for ((_, name, reading, to_python), value) in set.members.iter().zip(values) {
             match coerced(value, *reading, to_python.bind(value.py()))? {
-                Some(text) => members.push((name.as_str(), text_member(&text))),
+                Some(text) => members.push((name.clone(), text_member(&text))),
                 None => return Ok(vec![other]),
             }
         }
-        let named = self.scope(members.iter().map(|(name, value)| (*name, value.as_slice())));
-        Ok(vec![named, other])
+        Ok(vec![self.scope(&members), other])
     }
 
     /// The scope of a call under a rule set; `None` when an argument is not bound.
-    fn rule_scope(&self, set: &RuleSet, values: &Values<'_>) -> PyResult<Option<ScopeId>> {
+    pub fn rule_scope(&self, set: &RuleSet, values: &Values<'_>) -> PyResult<Option<ScopeId>> {
         let bound: Option<Vec<_>> =
             set.members.iter().map(|(at, ..)| values[*at].clone()).collect();
         let Some(bound) = bound else { return Ok(None) };
         self.fired(set, &bound).map(|scopes| scopes.first().copied())
+    }
+
+    /// Writes the canonical bytes of a bound call; the partition's text comes back. With a `run`
+    /// that collects members, `scopes` gets the scope of each leading run of partition fields.
+    fn write(
+        &self,
+        caller: &Caller<'_, '_>,
+        heir: Option<&str>,
+        to: &mut Encoder,
+        run: &mut Run,
+        scopes: &mut Vec<ScopeId>,
+    ) -> PyResult<()> {
+        if let Some(heir) = heir {
+            let too_long = |_| PyValueError::new_err("cache_result: the class's name is too long");
+            to.writer.blob(Tag::Class, heir.as_bytes()).map_err(too_long)?;
+        }
+        for field in &self.fields {
+            caller.write(field, to, Some(&mut *run))?;
+            if field.partition
+                && let Some(members) = &run.members
+            {
+                scopes.push(self.scope(members));
+            }
+        }
+        Ok(())
+    }
+
+    /// The canonical bytes of a bound call.
+    pub fn canonical(&self, caller: &Caller<'_, '_>, heir: Option<&str>) -> PyResult<Encoder> {
+        let mut encoder = Encoder::new();
+        self.write(caller, heir, &mut encoder, &mut Run::default(), &mut Vec::new())?;
+        Ok(encoder)
+    }
+
+    /// The text of a bound call's key.
+    pub fn text(&self, caller: &Caller<'_, '_>, heir: Option<&str>) -> PyResult<String> {
+        let (mut encoder, mut run) = (Encoder::new(), Run::default());
+        self.write(caller, heir, &mut encoder, &mut run, &mut Vec::new())?;
+        Ok(self.key(&encoder, &run).1)
+    }
+
+    /// Digest and text of a call's key.
+    pub fn key(&self, canonical: &Encoder, run: &Run) -> (Digest, String) {
+        let key = Digest::of(&self.identity, canonical.writer.as_bytes());
+        (key, self.style.key_text(run.shown(), &key))
     }
 
     /// Key and scopes of a bound call.
@@ -122,26 +241,10 @@ impl Plan {
         rules: &[RuleSet],
         heir: Option<&str>,
     ) -> PyResult<Parts> {
-        let mut encoder = Encoder::after(&self.identity);
-        if let Some(heir) = heir {
-            let too_long = |_| PyValueError::new_err("cache_result: the class's name is too long");
-            encoder.writer.blob(Tag::Class, heir.as_bytes()).map_err(too_long)?;
-        }
+        let mut encoder = Encoder::new();
+        let mut run = Run { members: Some(Vec::new()), ..Run::default() };
         let mut scopes = vec![self.function_scope];
-        let mut run: Vec<Member> = Vec::new();
-        let mut partition: Option<String> = None;
-        for field in &self.fields {
-            let piece = caller.write(field, &mut encoder)?;
-            if let Some(piece) = piece {
-                run.extend(piece.members);
-                scopes.push(self.scope(run.iter().map(|(n, v)| (n.as_str(), v.as_slice()))));
-                let text = partition.get_or_insert_default();
-                if !text.is_empty() {
-                    text.push(':');
-                }
-                text.push_str(&piece.text);
-            }
-        }
+        self.write(caller, heir, &mut encoder, &mut run, &mut scopes)?;
         for set in rules {
             if let Some(scope) = self.rule_scope(set, caller.values)?
                 && !scopes.contains(&scope)
@@ -149,8 +252,7 @@ impl Plan {
                 scopes.push(scope);
             }
         }
-        let key = Digest::of(encoder.writer.as_bytes());
-        let text = key_text(&self.head, partition.as_deref(), &key);
+        let (key, text) = self.key(&encoder, &run);
         Ok(Parts { key, text, scopes })
     }
 
@@ -163,15 +265,16 @@ impl Plan {
         if partitions.is_empty() && caller.values.iter().all(Option::is_none) {
             return Ok(self.function_scope);
         }
-        let mut run: Vec<Member> = Vec::new();
+        let mut named = Vec::new();
+        let mut run = Run { members: Some(Vec::new()), ..Run::default() };
         for field in &partitions {
-            match caller.partial(field)? {
-                Some(piece) => run.extend(piece.members),
-                None => break,
+            if !caller.write(field, &mut Encoder::new(), Some(&mut run))? {
+                break;
             }
+            named = run.members.clone().unwrap_or_default();
         }
-        if !run.is_empty() {
-            return Ok(self.scope(run.iter().map(|(n, v)| (n.as_str(), v.as_slice()))));
+        if !named.is_empty() {
+            return Ok(self.scope(&named));
         }
         // On a bound method the instance is always given.
         let bound_method =
@@ -196,28 +299,17 @@ impl Plan {
 
     /// For Python's garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for field in &self.fields {
-            if let Source::Payload(object) = &field.source {
-                visit.call(object)?;
-            }
-        }
-        Ok(())
+        self.fields.iter().try_for_each(|field| field.traverse(visit))
     }
 }
 
 /// Says what `delete_by_prefix` takes.
 fn nothing_to_wipe(caller: &Caller<'_, '_>, partitions: &[&Field], rules: &[RuleSet]) -> String {
     let label = caller.label;
-    let names: Vec<&str> = caller.signature.names().collect();
     let mut ways: Vec<String> = Vec::new();
     let mut run: Vec<String> = Vec::new();
     for field in partitions {
-        run.push(match &field.source {
-            Source::Arguments(slots) => {
-                slots.iter().map(|&at| names[at]).collect::<Vec<_>>().join(", ")
-            }
-            _ => format!("what the field {:?} needs", field.name),
-        });
+        run.push(field.needs());
         ways.push(format!("({})", run.join(", ")));
     }
     for set in rules {

@@ -3,19 +3,20 @@
 use super::bind::Signature;
 use super::binding::{Binding, unusable_status};
 use super::bound::BoundWrapper;
+use super::encode::Encoder;
+use super::explain::{Contribution, NamedScope};
 use super::fields::{FieldSpec, compile_field};
 use super::judge::{Judge, Lifetime, Predicate};
 use super::loose::coerced;
 use super::outcome::Want;
 use super::outcome::{Finished, absent, read_want};
-use super::plan::Plan;
+use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
 use super::ttl::read_ttl;
 use crate::call::{First, Mode};
 use crate::flight::{Crew, Flights};
 use crate::index::ScopeId;
-use crate::key::Writer;
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
@@ -24,7 +25,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::Arc;
 
-type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
+/// A parameter as Python describes it: name, kind, default, whether there is one.
+pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
 
 /// Keys, reads, fills and stores the results of one function.
 #[pyclass(module = "cache_result._core", subclass, frozen)]
@@ -52,8 +54,8 @@ pub struct Wrapper {
 impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
-    #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, parameters, owner,
-                        fields, ttl, predicate))]
+    #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, style, parameters,
+                        owner, fields, ttl, predicate))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
         py: Python<'_>,
@@ -62,7 +64,8 @@ impl Wrapper {
         asynchronous: bool,
         function_id: &str,
         namespace: &str,
-        version: Option<i64>,
+        version: i64,
+        style: (usize, bool),
         parameters: Vec<ParameterSpec>,
         owner: Option<(String, String)>,
         fields: Vec<FieldSpec<'_>>,
@@ -70,26 +73,13 @@ impl Wrapper {
         predicate: Option<(Py<PyAny>, bool, bool)>,
     ) -> PyResult<Self> {
         let signature = Signature::new(parameters, py);
-        let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
-        let mut identity = Writer::new();
-        identity.str(namespace).map_err(too_long)?;
-        identity.str(function_id).map_err(too_long)?;
-        let mut head = match namespace {
-            "" => function_id.to_owned(),
-            _ => format!("{namespace}:{function_id}"),
-        };
-        if let Some(version) = version {
-            identity.int(version);
-            head = format!("{head}:v{version}");
-        }
-        let mut function_bytes = Writer::new();
-        function_bytes.str(function_id).map_err(too_long)?;
-        let mut spec = Writer::new();
-        let names: Vec<&str> = signature.names().collect();
+        let mut spec = Encoder::new();
         let fields = fields
             .into_iter()
-            .map(|field| compile_field(field, &names, &mut spec))
+            .map(|field| compile_field(field, &mut spec))
             .collect::<PyResult<Vec<_>>>()?;
+        let spec = std::mem::take(&mut spec.writer).into_bytes();
+        let name = Name { namespace, function_id, version };
         let (ttl, called, with_call) = ttl;
         let lifetime = if called {
             Lifetime::Called { callable: ttl.unbind(), with_call }
@@ -104,15 +94,9 @@ impl Wrapper {
         Ok(Self {
             function,
             judge: Judge { label, lifetime, predicate },
-            plan: Plan {
-                head: crate::key::readable(&head, head.len().max(2)),
-                identity: *blake3::hash(identity.as_bytes()).as_bytes(),
-                function_scope: Plan::function_scope_of(function_bytes.as_bytes()),
-                function: function_bytes.into_bytes(),
-                fields,
-            },
+            plan: Plan::new(&name, style, &spec, fields, &signature)?,
             signature,
-            spec: spec.into_bytes(),
+            spec,
             asynchronous,
             owner,
             binding: Mutex::new((0, None)),
@@ -136,9 +120,29 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
+        Ok(PyString::new(slf.py(), &slf.get().key_text(slf.py(), args, kwargs)?))
+    }
+
+    /// The canonical bytes of a call: what its key is the hash of.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn _canonical<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let encoder = self.canonical(args.py(), args, kwargs)?;
+        Ok(PyBytes::new(args.py(), encoder.writer.as_bytes()))
+    }
+
+    /// Key, contributions of the fields, and scopes of a call.
+    #[pyo3(signature = (args, kwargs))]
+    fn _explain<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(String, Vec<Contribution>, Vec<NamedScope>)> {
         let binding = Self::binding(slf)?;
-        let parts = slf.get().parts(slf.py(), &binding, args, kwargs)?;
-        Ok(PyString::new(slf.py(), &parts.text))
+        slf.get().explain(slf.py(), &binding, args, kwargs)
     }
 
     fn __get__<'py>(
@@ -221,8 +225,13 @@ impl Wrapper {
         let this = slf.get();
         let binding = Self::binding(slf)?;
         let values = this.bind(args, kwargs, true)?;
-        let scope = this.plan.prefix(&this.caller(py, &values), &binding.rules)?;
+        let scope = this.plan.prefix(&this.caller(py, &values, true), &binding.rules)?;
         Ok(PyBytes::new(py, &scope.0))
+    }
+
+    /// What the keys of every version of the function start with.
+    fn _head(&self) -> &str {
+        self.plan.style.head()
     }
 
     /// The scope of the whole function.

@@ -1,13 +1,69 @@
 """Key constructors: a class whose attributes are key fields."""
 
 from collections.abc import Mapping
-from inspect import Signature
+from inspect import Parameter, Signature, signature
+from threading import Lock
 from typing import Any, ClassVar
+from weakref import WeakSet, WeakValueDictionary
 
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, FieldSpec
 
+_PARTITION_CHARS = 48
+"""The longest readable partition; a key has 200 characters at most."""
 
-class KeyConstructor:
+_OPTIONS: dict[str, Any] = {
+    "namespace": "",
+    "key_identifier": None,
+    "version": 1,
+    "max_key_suffix_length": _PARTITION_CHARS,
+    "hash_suffix_on_overflow": False,
+}
+
+
+class _Namespace(dict[str, Any]):
+    """The body of a class, in which no key field is defined twice."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(value, CacheKeyField) and isinstance(self.get(name), CacheKeyField):
+            raise ValueError(f"cache_result: the key field {name!r} is defined twice")
+        super().__setitem__(name, value)
+
+
+class KeyConstructorType(type):
+    """Collects the key fields of a class. They are no attributes of it, so they may have any name."""
+
+    _own: dict[str, CacheKeyField | None]
+    _declared: dict[str, CacheKeyField]
+
+    @classmethod
+    def __prepare__(metacls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> dict[str, Any]:
+        return _Namespace()
+
+    def __new__(
+        metacls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **kwargs: Any
+    ) -> "KeyConstructorType":
+        inherited = {field for base in bases for field in getattr(base, "_declared", ())}
+        own = {
+            attribute: value
+            for attribute, value in namespace.items()
+            if isinstance(value, CacheKeyField) or (value is None and attribute in inherited)
+        }
+        body = {attribute: value for attribute, value in namespace.items() if attribute not in own}
+        cls = super().__new__(metacls, name, bases, body, **kwargs)
+        cls._own = own
+        declared: dict[str, CacheKeyField | None] = {}
+        for base in reversed(cls.__mro__):
+            # A mixin that is no constructor has its fields as attributes.
+            declared |= vars(base).get("_own") or {
+                attribute: value
+                for attribute, value in vars(base).items()
+                if isinstance(value, CacheKeyField)
+            }
+        cls._declared = {attribute: field for attribute, field in declared.items() if field is not None}
+        return cls
+
+
+class KeyConstructor(metaclass=KeyConstructorType):
     """Says what makes the key of a call.
 
     ::
@@ -20,34 +76,35 @@ class KeyConstructor:
                 namespace = "geo"
                 version = 2
 
-    ``Meta`` is inherited attribute by attribute and knows ``namespace`` (text before every key),
-    ``key_identifier`` (a stable name instead of the function's own), and ``version`` (a number;
-    raising it makes all older entries unreachable).
+    Fields are inherited; a subclass replaces one by another of the same name, or drops it with None.
+    ``Meta`` is inherited attribute by attribute; None sets an option back to its default. It knows
+
+    - ``namespace``: text before every key;
+    - ``version``: a number, 1 by default; raising it makes all older entries unreachable;
+    - ``key_identifier``: a stable name instead of the function's own;
+    - ``max_key_suffix_length``: the longest readable partition in a key, in characters (at most 48,
+      whatever is given: a key is never longer than 200 characters);
+    - ``hash_suffix_on_overflow``: whether a longer one is replaced by its hash, instead of being
+      shortened. Neither has anything to do with what a key stands for: that is in its digest.
     """
 
-    _declared: ClassVar[dict[str, CacheKeyField]] = {}
-    _options: ClassVar[dict[str, Any]] = {"namespace": "", "key_identifier": None, "version": None}
+    _options: ClassVar[dict[str, Any]] = _OPTIONS
+    _wrappers: ClassVar[WeakSet[Any]] = WeakSet()
+    _lock: ClassVar[Lock] = Lock()
 
     class Meta:
         """Options."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        declared: dict[str, CacheKeyField] = {}
-        for base in reversed(cls.__mro__[1:]):
-            declared.update(getattr(base, "_declared", {}))
-        for name, value in vars(cls).items():
-            if isinstance(value, CacheKeyField):
-                declared[name] = value
-            elif name in declared:
-                del declared[name]
-        cls._declared = declared
-        options = dict(cls._options)
-        if "Meta" in vars(cls):
-            for name, value in vars(cls.Meta).items():
+        options: dict[str, Any] = dict(_OPTIONS)
+        for base in reversed(cls.__mro__):
+            meta = vars(base).get("Meta")
+            for name in dir(meta) if isinstance(meta, type) else ():
                 if not name.startswith("_"):
-                    options[name] = _option(cls.__name__, name, value)
+                    options[name] = _option(cls.__name__, name, getattr(meta, name))
         cls._options = options
+        cls._wrappers = WeakSet()
 
     @property
     def fields(self) -> dict[str, CacheKeyField]:
@@ -56,17 +113,22 @@ class KeyConstructor:
 
     def get_fields(self) -> dict[str, CacheKeyField]:
         """The fields by name, in order."""
-        return dict(self._declared)
+        return dict(type(self)._declared)
 
-    def get_version(self) -> int | None:
+    @property
+    def has_only_partition_fields(self) -> bool:
+        """Whether every field is a partition field."""
+        return all(field.partition for field in self.fields.values())
+
+    def get_version(self) -> int:
         """``Meta.version``."""
-        version: int | None = self._options["version"]
+        version: int = self._options["version"]
         return version
 
     @property
     def namespace(self) -> str:
         """``Meta.namespace``."""
-        return str(self._options["namespace"] or "")
+        return str(self._options["namespace"])
 
     @property
     def key_identifier(self) -> str | None:
@@ -74,43 +136,165 @@ class KeyConstructor:
         identifier: str | None = self._options["key_identifier"]
         return identifier
 
+    @property
+    def style(self) -> tuple[int, bool]:
+        """The longest readable partition, and whether a longer one is hashed."""
+        return self._options["max_key_suffix_length"], self._options["hash_suffix_on_overflow"]
+
     def compile(self, parameters: Signature, label: str) -> list[FieldSpec]:
         """The fields in the form in which the Rust core runs them.
 
-        :raises ValueError: when a field names an argument that the function does not have.
+        :raises ValueError: when a field is about something that the function cannot have.
         """
         return [field.compile(name, parameters, label) for name, field in self.get_fields().items()]
 
+    @classmethod
+    def register(cls, wrapper: Any) -> None:
+        """Makes the wrapper one of those that :meth:`wipe` reaches, as long as it exists."""
+        with cls._lock:
+            cls._wrappers.add(wrapper)
+
+    @classmethod
+    def wrappers(cls) -> list[Any]:
+        """The functions of this process that use the constructor, or a subclass of it."""
+        with cls._lock:
+            found = list(cls._wrappers)
+        for subclass in cls.__subclasses__():
+            found += [wrapper for wrapper in subclass.wrappers() if wrapper not in found]
+        return found
+
+    @classmethod
+    def wipe(cls, *args: Any, **kwargs: Any) -> None:
+        """Invalidates entries of every function that uses this constructor, or a subclass of it.
+
+        Without arguments all of their entries. With arguments those of the partition that the
+        arguments name, as ``delete_by_prefix`` does; keywords that a function does not have are left
+        out for it. Reaches the functions whose modules this process has imported.
+
+        :raises ValueError: when the arguments name no group of entries of one of the functions;
+            nothing is invalidated then.
+        """
+        for storage, scopes in cls._scopes(args, kwargs):
+            storage.invalidate(scopes)
+
+    @classmethod
+    async def awipe(cls, *args: Any, **kwargs: Any) -> None:
+        """Asyncio twin of :meth:`wipe`."""
+        for storage, scopes in cls._scopes(args, kwargs):
+            await storage.aperform("invalidate", scopes)
+
+    @classmethod
+    def _scopes(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, list[bytes]]]:
+        """What is to be wiped, by cache."""
+        wrappers = cls.wrappers()
+        known = [_taken(wrapper, kwargs) for wrapper in wrappers]
+        unknown = set(kwargs).difference(*known) if wrappers else set()
+        if unknown:
+            raise TypeError(
+                f"cache_result: no function that uses {cls.__name__} has an argument "
+                f"{', '.join(sorted(unknown))}"
+            )
+        scopes: dict[int, tuple[Any, list[bytes]]] = {}
+        for wrapper, taken in zip(wrappers, known, strict=True):
+            storage = wrapper.storage
+            if args or kwargs:
+                scope = wrapper._prefix_scope(args, {name: kwargs[name] for name in taken})
+            else:
+                scope = wrapper._function_scope()
+            scopes.setdefault(id(storage), (storage, []))[1].append(scope)
+        return list(scopes.values())
+
+    @classmethod
+    def delete_previous_versions(cls) -> int:
+        """Deletes the entries that were written under smaller ``Meta.version``, of the functions that
+        use this constructor; returns how many. They are unreachable anyway: this frees their bytes.
+
+        Looks through the keys that begin with the namespace, in batches: a maintenance command, for
+        caches that can list their keys (LocMem, Redis, the database); elsewhere entries go when they
+        expire. Does nothing at version 1.
+
+        :raises ValueError: without ``Meta.namespace``.
+        """
+        return sum(wrapper._delete_previous_versions() for wrapper in cls._versioned())
+
+    @classmethod
+    async def adelete_previous_versions(cls) -> int:
+        """Asyncio twin of :meth:`delete_previous_versions`."""
+        return sum([await wrapper._adelete_previous_versions() for wrapper in cls._versioned()])
+
+    @classmethod
+    def _versioned(cls) -> list[Any]:
+        if cls._options["version"] <= 1:
+            return []
+        if not cls._options["namespace"]:
+            raise ValueError(
+                f"cache_result: {cls.__name__}.delete_previous_versions() needs a namespace in "
+                f"{cls.__name__}.Meta, under which to look for entries"
+            )
+        return cls.wrappers()
+
+
+def _taken(wrapper: Any, kwargs: dict[str, Any]) -> list[str]:
+    """The keywords that the wrapper's function has."""
+    parameters = signature(wrapper.func).parameters.values()
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        return list(kwargs)
+    names = {parameter.name for parameter in parameters}
+    return [name for name in kwargs if name in names]
+
 
 def _option(owner: str, name: str, value: Any) -> Any:
-    """A checked value of ``Meta.<name>``."""
+    """A checked value of ``Meta.<name>``; None is the default.
+
+    :raises TypeError: for an option that does not exist, or a value of the wrong type.
+    :raises ValueError: for a number out of range.
+    """
+    if name not in _OPTIONS:
+        raise TypeError(f"{owner}.Meta.{name} is not an option; there are {', '.join(_OPTIONS)}")
+    if value is None:
+        return _OPTIONS[name]
+    given = f"{owner}.Meta.{name} = {value!r}"
     if name == "version":
         if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise TypeError(f"{owner}.Meta.version = {value!r}: version must be an integer")
-        return value
-    if name in {"namespace", "key_identifier"}:
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{owner}.Meta.{name} = {value!r}: {name} must be a string")
-        return value
-    if name in {"max_key_suffix_length", "hash_suffix_on_overflow"}:
-        return value  # keys are never longer than 200 characters here; accepted from drf-restflow
-    raise TypeError(f"{owner}.Meta.{name} is not an option; there are namespace, key_identifier and version")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{given}: version must be an integer")
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{given}: version must have 64 bits at most")
+    elif name == "max_key_suffix_length":
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{given}: max_key_suffix_length must be an integer")
+        if value < 1:
+            raise ValueError(f"{given}: max_key_suffix_length must be positive")
+    elif name == "hash_suffix_on_overflow":
+        if not isinstance(value, bool):
+            raise TypeError(f"{given}: hash_suffix_on_overflow must be a boolean")
+    elif not isinstance(value, str):
+        raise TypeError(f"{given}: {name} must be a string")
+    return value
 
 
 class InlineKeyConstructor(KeyConstructor):
-    """A key constructor written in place: ``InlineKeyConstructor({"user": ArgsKeyField("user_id")})``."""
+    """A key constructor written in place: ``InlineKeyConstructor({"user": ArgsKeyField("user_id")})``.
 
-    def __init__(
-        self,
+    The same fields and options are the same constructor, so that :meth:`~KeyConstructor.wipe` of one
+    reaches all functions that were given them.
+
+    :param fields: key fields by name.
+    :param options: what ``Meta`` knows.
+    """
+
+    _made: ClassVar[WeakValueDictionary[Any, "InlineKeyConstructor"]] = WeakValueDictionary()
+
+    def __new__(
+        cls,
         fields: Mapping[str, CacheKeyField],
-        *,
+        version: int | str | None = None,
+        max_key_suffix_length: int | None = None,
+        hash_suffix_on_overflow: bool | None = None,
         namespace: str | None = None,
         key_identifier: str | None = None,
-        version: int | str | None = None,
-        **options: Any,
-    ) -> None:
+    ) -> "InlineKeyConstructor":
         if not isinstance(fields, Mapping):
             raise TypeError(f"InlineKeyConstructor(fields={fields!r}): give a dict of key fields")
         for name, field in fields.items():
@@ -118,15 +302,27 @@ class InlineKeyConstructor(KeyConstructor):
                 raise TypeError(
                     f"InlineKeyConstructor: {name!r} is {field!r}; give a key field such as ArgsKeyField"
                 )
-        given = {"namespace": namespace, "key_identifier": key_identifier, "version": version, **options}
-        owner = type(self).__name__
-        checked = {name: _option(owner, name, value) for name, value in given.items()}
-        self._options = {**type(self)._options, **checked}  # type: ignore[misc]
-        self._inline = dict(fields)
-
-    def get_fields(self) -> dict[str, CacheKeyField]:
-        """The fields by name, in order."""
-        return {**self._declared, **self._inline}
+            if name in cls._declared:
+                raise ValueError(f"cache_result: the key field {name!r} is defined twice")
+        options = {
+            "version": version,
+            "max_key_suffix_length": max_key_suffix_length,
+            "hash_suffix_on_overflow": hash_suffix_on_overflow,
+            "namespace": namespace,
+            "key_identifier": key_identifier,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        # The constructor holds its fields, so their addresses are theirs as long as it is remembered.
+        made_of = (cls, tuple((name, id(field)) for name, field in fields.items()), *options.items())
+        with cls._lock:
+            known = cls._made.get(made_of)
+        if known is not None:
+            return known
+        body = {**fields, "Meta": type("Meta", (), options)}
+        subclass: type[Any] = KeyConstructorType(cls.__name__, (cls,), body)
+        made: InlineKeyConstructor = object.__new__(subclass)
+        with cls._lock:
+            return cls._made.setdefault(made_of, made)
 
 
 class DefaultKeyConstructor(KeyConstructor):

@@ -1,21 +1,17 @@
 """Key fields: what of a call goes into its key."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from inspect import Signature, signature
 from typing import Any, ClassVar
 
-FieldSpec = tuple[str, str, Any, bool, bool, bool]
-"""Name, kind ("arguments", "constant", "payload"), data, partition, hash_value, sort_lists."""
+from asgiref.sync import iscoroutinefunction
 
+from cache_result import _core
+from cache_result.keys.identity import label_of
+from cache_result.keys.parameters import PickSpec, parameter_specs, pick_arguments
 
-class Absent:
-    """What a key has where an attribute is missing: it equals no value that is there."""
-
-    def __cache_key__(self) -> tuple[()]:
-        return ()
-
-
-ABSENT = Absent()
+FieldSpec = tuple[str, str, tuple[Any, str | None], bool, bool, bool]
+"""Name, kind, (data of that kind, what distinguishes it), partition, hash_value, sort_lists."""
 
 
 class CacheKeyField:
@@ -30,44 +26,78 @@ class CacheKeyField:
     def __init__(
         self, *, partition: bool = False, hash_value: bool = False, sort_lists: bool = False
     ) -> None:
-        for name, value in (
-            ("partition", partition),
-            ("hash_value", hash_value),
-            ("sort_lists", sort_lists),
-        ):
-            if not isinstance(value, bool):
-                raise TypeError(f"{type(self).__name__}({name}={value!r}): give True or False")
-        self.partition = partition
-        self.hash_value = hash_value
-        self.sort_lists = sort_lists
+        self.partition = self._flag("partition", partition)
+        self.hash_value = self._flag("hash_value", hash_value)
+        self.sort_lists = self._flag("sort_lists", sort_lists)
 
-    def get_key_payload(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What this field contributes to the key: a dict, or any other value that has a key.
+    def get_key_payload(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What this field contributes to the key: a dict of values that have keys.
 
         ``args`` and ``kwargs`` are the call's arguments, bound to the signature and with defaults
-        applied, so that calls that bind alike contribute alike.
+        applied, so that calls that bind alike contribute alike. What is not there is ``ABSENT``.
         """
         raise TypeError(f"{type(self).__name__} must override get_key_payload(func, args, kwargs)")
 
     def describe(self) -> str:
-        """What distinguishes this field from others: entries written under another description are
-        misses. Subclasses with options of their own add them."""
+        """What distinguishes this field from others: under another description there are other keys.
+        Subclasses with options of their own add them."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
+        """The form in which the Rust core runs this field.
+
+        :raises ValueError: when the function cannot have what the field is about.
+        """
+        data = (self, self.describe())
+        return (name, "payload", data, self.partition, self.hash_value, self.sort_lists)
+
+    def _flag(self, option: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError(f"{type(self).__name__}({option}={value!r}): give True or False")
+        return value
+
+
+class CompiledKeyField(CacheKeyField):
+    """A field that the Rust core runs by itself, unless a subclass overrides ``get_key_payload``."""
+
+    kind: ClassVar[str]
+
+    def specify(self, parameters: Signature, label: str) -> tuple[Any, str | None]:
+        """Data for the Rust core, and what distinguishes it."""
+        raise NotImplementedError
+
+    def compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
         """The form in which the Rust core runs this field."""
-        return (name, "payload", self, self.partition, self.hash_value, self.sort_lists)
+        if type(self).get_key_payload is not CompiledKeyField.get_key_payload:
+            return super().compile(name, parameters, label)
+        return self._compile(name, parameters, label)
+
+    def _compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
+        data = self.specify(parameters, label)
+        return (name, self.kind, data, self.partition, self.hash_value, self.sort_lists)
+
+    def get_key_payload(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What this field contributes to the key."""
+        parameters = signature(func)
+        field = self._compile("", parameters, label_of(func))
+        return _core.field_payload(field, parameter_specs(parameters), func, args, kwargs)
 
 
-class ArgsKeyField(CacheKeyField):
+class ArgsKeyField(CompiledKeyField):
     """The values of arguments.
 
-    :param arguments: one name, a list of names, or ``"*"`` for all of them.
-    :param path: dotted attributes (or mapping keys) to follow from the argument, as ``"pk"``.
-        An attribute that is not there counts as a value of its own.
+    :param arguments: one name, a list of names, or ``"*"`` for all of them. Names that are no
+        parameters are looked for among the keywords of a function that takes any.
+    :param path: dotted attributes, mapping keys or indexes to follow from each argument, as ``"pk"``.
+        What is not there counts as a value of its own.
     :param normalizer: function applied to each value; if it raises, the value stays as it is.
     """
 
+    kind = "arguments"
     everything: ClassVar[str] = "*"
 
     def __init__(
@@ -81,72 +111,45 @@ class ArgsKeyField(CacheKeyField):
         sort_lists: bool = False,
     ) -> None:
         super().__init__(partition=partition, hash_value=hash_value, sort_lists=sort_lists)
-        if not isinstance(arguments, Iterable):
-            raise TypeError(f"ArgsKeyField({arguments!r}): give an argument's name, a list of names, or '*'")
-        names = [arguments] if isinstance(arguments, str) else list(arguments)
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise TypeError(
-                f"ArgsKeyField({arguments!r}): give an argument's name, a list of names, or '*' for all"
-            )
-        if path is not None and not (isinstance(path, str) and path):
-            raise TypeError(f"ArgsKeyField(path={path!r}): give dotted attribute names, as 'pk'")
-        if normalizer is not None and not callable(normalizer):
-            raise TypeError(f"ArgsKeyField(normalizer={normalizer!r}): give a function of one value")
-        self.arguments = names
+        self.arguments = name_list(type(self).__name__, arguments, "an argument")
         self.path = path
+        self._parts = None if path is None else split_path(f"{type(self).__name__}(path=...)", path)
+        if normalizer is not None and (not callable(normalizer) or iscoroutinefunction(normalizer)):
+            raise TypeError(
+                f"{type(self).__name__}(normalizer={normalizer!r}): give a plain function of one value"
+            )
         self.normalizer = normalizer
 
-    def _names(self, parameters: Signature, label: str) -> list[str]:
-        known = list(parameters.parameters)
-        if self.arguments == [self.everything]:
-            return known
-        for name in self.arguments:
-            if name not in known:
-                raise ValueError(
-                    f"cache_result: ArgsKeyField({name!r}) names no argument of {label}; "
-                    f"it has {', '.join(known) or 'none'}"
-                )
-        return list(dict.fromkeys(self.arguments))
+    def specify(self, parameters: Signature, label: str) -> tuple[Any, str | None]:
+        """Data for the Rust core, and what distinguishes it."""
+        try:
+            picks = self._pick(parameters, None if self.arguments == [self.everything] else self.arguments)
+        except LookupError as error:
+            known = ", ".join(parameters.parameters) or "none"
+            raise ValueError(
+                f"cache_result: {type(self).__name__}({error.args[0]!r}) names no argument of {label}; "
+                f"it has {known}"
+            ) from None
+        names = [name for *_, name in picks]
+        return (picks, self._parts, self.normalizer), f"{names} {self.path} {self._normalizer_name()}"
 
-    def compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
-        """The form in which the Rust core runs this field."""
-        names = self._names(parameters, label)
-        if self.path is not None or self.normalizer is not None:
-            return super().compile(name, parameters, label)
-        known = list(parameters.parameters)
-        slots = [known.index(argument) for argument in names]
-        return (name, "arguments", slots, self.partition, self.hash_value, self.sort_lists)
-
-    def get_key_payload(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The arguments' values, after path and normalizer."""
-        # Partially: delete_by_prefix gives what it has, and a KeyError says that it is not enough.
-        bound = signature(func).bind_partial(*args, **kwargs)
-        values: Mapping[str, Any] = bound.arguments
-        return {name: self._value(values[name]) for name in self._names(bound.signature, func.__qualname__)}
+    def _pick(self, parameters: Signature, names: list[str] | None) -> list[PickSpec]:
+        return pick_arguments(parameters, names)
 
     def describe(self) -> str:
         """What distinguishes this field from others of its class."""
-        normalizer = getattr(self.normalizer, "__qualname__", type(self.normalizer).__qualname__)
-        return f"{super().describe()} {self.arguments} {self.path} {normalizer}"
+        return f"{super().describe()} {self.arguments} {self.path} {self._normalizer_name()}"
 
-    def _value(self, value: Any) -> Any:
-        for part in self.path.split(".") if self.path is not None else ():
-            try:
-                value = value[part] if isinstance(value, Mapping) else getattr(value, part)
-            except (AttributeError, KeyError):
-                return ABSENT
+    def _normalizer_name(self) -> str:
         if self.normalizer is None:
-            return value
-        try:
-            return self.normalizer(value)
-        except Exception:
-            return value
+            return ""
+        return getattr(self.normalizer, "__qualname__", type(self.normalizer).__qualname__)
 
 
-class ConstantKeyField(CacheKeyField):
+class ConstantKeyField(CompiledKeyField):
     """The same for every call: ``ConstantKeyField("schema", 3)``."""
+
+    kind = "constant"
 
     def __init__(
         self,
@@ -163,13 +166,37 @@ class ConstantKeyField(CacheKeyField):
         self.key = key
         self.value = value
 
-    def get_key_payload(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The constant under its key."""
-        return {self.key: self.value}
+    def specify(self, parameters: Signature, label: str) -> tuple[Any, str | None]:
+        """Data for the Rust core, and what distinguishes it."""
+        return (self.key, self.value), self.key
 
-    def compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
-        """The form in which the Rust core runs this field."""
-        data = (self.key, self.value)
-        return (name, "constant", data, self.partition, self.hash_value, self.sort_lists)
+
+def name_list(owner: str, given: Any, what: str) -> list[str]:
+    """A list of names, from one name or from several.
+
+    :raises TypeError: for anything else.
+    :raises ValueError: for a name that is there twice.
+    """
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{owner}({given!r}): give the name of {what}, a list of names, or '*' for all")
+    names = [given] if isinstance(given, str) else list(given)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"{owner}({given!r}): give the name of {what}, a list of names, or '*' for all")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"{owner}({given!r}) names {', '.join(sorted(twice))} twice")
+    return names
+
+
+def split_path(owner: str, path: Any) -> list[str]:
+    """The parts of a dotted path.
+
+    :raises TypeError: when it is no text.
+    :raises ValueError: when a part of it is empty.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"{owner}: {path!r} is no path; give dotted names, as 'user.pk'")
+    parts = path.split(".")
+    if not all(parts):
+        raise ValueError(f"{owner}: {path!r} is no path; give dotted names, as 'user.pk'")
+    return parts

@@ -9,10 +9,12 @@ from pathlib import Path
 from threading import Lock
 from types import CodeType, FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cache_result.exceptions import CacheResultWarning
 
 _taken: dict[str, tuple[str, bytes]] = {}
+_tokens: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -45,6 +47,12 @@ def function_id(func: Callable[..., Any], explicit: str | None = None) -> str:
     if known[0] != fingerprint[0] or "<" in known[0]:
         _warn(f"{known[0]} and {fingerprint[0]} have the name {name!r} and share their entries")
     return name
+
+
+def class_token(cls: type) -> str:
+    """What tells a class that cannot be imported from others of its name, in this process."""
+    with _lock:
+        return _tokens.setdefault(cls, secrets.token_hex(8))
 
 
 def _own_id(name: str, problem: str) -> str:

@@ -1,0 +1,196 @@
+//! Python values to canonical bytes: types of the standard library, and subclasses of those and of
+//! the built-in ones.
+
+use super::encode::Encoder;
+use super::names;
+use super::objects::{class_name, extras};
+use super::refusal::{Refusal, limited, refuse};
+use crate::key::{Limit, MAX_BYTES, Tag};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PyRange,
+    PySet, PyString, PyTuple, PyType,
+};
+
+/// Writes an instance of such a type. False: it is none.
+pub fn encode(
+    to: &mut Encoder,
+    value: &Bound<'_, PyAny>,
+    class: &Bound<'_, PyType>,
+    depth: usize,
+) -> Result<bool, Refusal> {
+    if let Some((kind, state)) = standard(value, class)? {
+        to.writer.standard(kind);
+        to.value(&state, depth + 1)?;
+        return Ok(true);
+    }
+    let Some(base) = base_of(value)? else { return Ok(false) };
+    // Class, content, and what the instance carries besides.
+    to.object(b's', &class_name(class)?, value)?;
+    to.writer.open(Tag::Tuple, 2);
+    match base {
+        Base::BuiltIn => built_in(to, value, depth)?,
+        Base::Standard(base) => {
+            if let Some((kind, state)) = standard(value, &base)? {
+                to.writer.standard(kind);
+                to.value(&state, depth + 1)?;
+            }
+        }
+    }
+    extras(to, value, depth)?;
+    Ok(true)
+}
+
+/// Kind and state of an instance of one of the standard library's classes. It is read through that
+/// class, whatever a subclass overrides.
+fn standard<'py>(
+    value: &Bound<'py, PyAny>,
+    class: &Bound<'py, PyType>,
+) -> Result<Option<(u8, Bound<'py, PyAny>)>, Refusal> {
+    let py = value.py();
+    let parts = |names: [&str; 3]| -> PyResult<Bound<'py, PyAny>> {
+        let parts = names.into_iter().map(|name| value.getattr(name));
+        Ok(PyTuple::new(py, parts.collect::<PyResult<Vec<_>>>()?)?.into_any())
+    };
+    Ok(Some(if class.is(names::uuid(py)?) {
+        (b'u', value.getattr(intern!(py, "bytes"))?)
+    } else if class.is(names::datetime(py)?) {
+        (b't', moment(value, class)?)
+    } else if class.is(names::date(py)?) {
+        (b'y', class.call_method1(intern!(py, "isoformat"), (value,))?)
+    } else if class.is(names::time(py)?) {
+        (b'h', moment(value, class)?)
+    } else if class.is(names::timedelta(py)?) {
+        (b'l', parts(["days", "seconds", "microseconds"])?)
+    } else if class.is(names::decimal(py)?) {
+        (b'd', class.call_method1(intern!(py, "__str__"), (value,))?)
+    } else if value.is_exact_instance_of::<PyRange>() {
+        (b'r', parts(["start", "stop", "step"])?)
+    } else if value.is_exact_instance_of::<PyMemoryView>() {
+        if value.getattr("nbytes")?.extract::<usize>()? > MAX_BYTES {
+            return Err(limited(Limit::Bytes, value));
+        }
+        let view = [value.call_method0("tobytes")?, value.getattr("format")?];
+        let view = view.into_iter().chain([value.getattr("shape")?]).collect::<Vec<_>>();
+        (b'm', PyTuple::new(py, view)?.into_any())
+    } else if names::paths(py)?.iter().any(|path| class.is(path)) {
+        // Not the class: its module differs from one Python to the next.
+        let text = names::pure_path(py)?.call_method1(intern!(py, "__str__"), (value,))?;
+        let flavour = class.name()?.into_any();
+        (b'/', PyTuple::new(py, [flavour, text])?.into_any())
+    } else {
+        return Ok(None);
+    }))
+}
+
+/// What a subclass derives from.
+enum Base<'py> {
+    BuiltIn,
+    Standard(Bound<'py, PyType>),
+}
+
+fn base_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Base<'py>>> {
+    let py = value.py();
+    if value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>()
+    {
+        return Ok(Some(Base::BuiltIn));
+    }
+    let class = value.get_type();
+    // A datetime is a date, so the order decides.
+    let simple = [
+        names::uuid(py)?,
+        names::datetime(py)?,
+        names::date(py)?,
+        names::time(py)?,
+        names::timedelta(py)?,
+        names::decimal(py)?,
+    ];
+    for base in simple.into_iter().chain(names::paths(py)?.iter().map(|path| path.bind(py))) {
+        if class.is_subclass(base)? {
+            return Ok(Some(Base::Standard(base.clone())));
+        }
+    }
+    Ok(None)
+}
+
+/// A datetime or time: its text, its fold, and its zone by class and name (equal instants in two
+/// zones are two values).
+fn moment<'py>(
+    value: &Bound<'py, PyAny>,
+    base: &Bound<'py, PyType>,
+) -> Result<Bound<'py, PyAny>, Refusal> {
+    let py = value.py();
+    let text = base.call_method1(intern!(py, "isoformat"), (value,))?;
+    let fold = value.getattr(intern!(py, "fold"))?;
+    let zone = value.getattr(intern!(py, "tzinfo"))?;
+    if zone.is_none() {
+        return Ok(PyTuple::new(py, [text, fold, zone])?.into_any());
+    }
+    let name = match zone.getattr("key").or_else(|_| zone.getattr("zone")) {
+        Ok(name) if !name.is_none() => name,
+        _ => zone.repr()?.into_any(),
+    };
+    if name.str()?.to_string_lossy().contains(" at 0x") {
+        return Err(refuse(&zone, "is a time zone without a name"));
+    }
+    let class = zone.get_type().fully_qualified_name()?.into_any();
+    Ok(PyTuple::new(py, [text, fold, class, name])?.into_any())
+}
+
+/// The content of an instance of a subclass of a built-in type, read through that type.
+fn built_in(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
+    let py = value.py();
+    if value.is_instance_of::<PyString>() {
+        let plain = py.get_type::<PyString>().call_method1("__str__", (value,))?;
+        let plain = if plain.is_exact_instance_of::<PyString>() {
+            plain
+        } else {
+            PyString::new(py, "").call_method1("join", ((value,),))?
+        };
+        to.text(plain.cast::<PyString>()?)?;
+    } else if let Ok(int) = value.cast::<PyInt>() {
+        to.int(int)?;
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        to.writer.float(float.value());
+    } else if let Ok(bytes) = value.cast::<PyBytes>() {
+        to.blob(Tag::Bytes, bytes.as_bytes(), value)?;
+    } else if let Ok(array) = value.cast::<PyByteArray>() {
+        to.byte_array(array)?;
+    } else if let Ok(items) = value.cast::<PyTuple>() {
+        to.sequence(Tag::Tuple, items.iter_borrowed(), value, depth)?;
+    } else if let Ok(list) = value.cast::<PyList>() {
+        to.list(list, depth)?;
+    } else if let Ok(dict) = value.cast::<PyDict>() {
+        mapping(to, dict, depth)?;
+    } else if value.is_instance_of::<PySet>() {
+        to.set(Tag::Set, value, depth)?;
+    } else {
+        to.set(Tag::FrozenSet, value, depth)?;
+    }
+    Ok(())
+}
+
+/// A subclass of `dict`: an `OrderedDict` has its order, a `defaultdict` its factory.
+fn mapping(to: &mut Encoder, dict: &Bound<'_, PyDict>, depth: usize) -> Result<(), Refusal> {
+    let py = dict.py();
+    if dict.is_instance(names::ordered_dict(py)?)? {
+        let items = names::ordered_dict(py)?.call_method1("items", (dict,))?;
+        let pairs = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        return to.sequence(Tag::List, pairs.iter(), dict, depth);
+    }
+    if dict.is_instance(names::default_dict(py)?)? {
+        to.writer.open(Tag::Tuple, 2);
+        to.value(&dict.getattr("default_factory")?, depth + 1)?;
+    }
+    to.dict(dict, depth)
+}

@@ -51,7 +51,7 @@ def configure(redis_port: int | None) -> None:
             for name, (kind, database) in databases.items()
         }
     settings.configure(
-        INSTALLED_APPS=["cache_result"],
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "cache_result"],
         CACHES=caches,
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         SECRET_KEY="benchmarks",

@@ -4,8 +4,15 @@ import importlib
 
 import pytest
 from django.core.checks import run_checks
+from rest_framework.serializers import Serializer
 
-from cache_result import InvalidationRule, cache_result
+from cache_result import (
+    ArgsKeyField,
+    DjangoModelKeyField,
+    DrfSerializerKeyField,
+    InvalidationRule,
+    cache_result,
+)
 from tests.app.models import Author
 
 LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -101,6 +108,29 @@ def test_an_alias_that_does_not_exist(settings, decorate, rule):
     decorate(cache="file", invalidates_on=[rule])
     settings.CACHE_RESULT = {"CACHE": "nowhere"}
     assert "cache_result.E004" in findings("nowhere")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        lambda: DjangoModelKeyField("app.Nobody"),
+        lambda: DrfSerializerKeyField(type("Broken", (Serializer,), {"get_fields": lambda self: 1 / 0})),
+    ],
+    ids=["model", "serializer"],
+)
+def test_a_shape_that_cannot_be_described(decorate, field):
+    wrapper = decorate(key_constructor={"author": ArgsKeyField("author_id"), "shape": field()})
+    assert list(findings(wrapper.__qualname__)) == ["cache_result.E005"]
+    with pytest.raises(ValueError, match=r"Nobody|Broken"):
+        wrapper(1)
+
+
+def test_a_shape_that_can_be_described(decorate):
+    wrapper = decorate(
+        key_constructor={"author": ArgsKeyField("author_id"), "shape": DjangoModelKeyField("app.Author")}
+    )
+    assert findings(wrapper.__qualname__) == {}
+    assert wrapper(1) == 1
 
 
 def test_rules_that_register_late_are_named():

@@ -18,6 +18,7 @@ class CacheResultConfig(AppConfig):
 
         get_settings()
         django_checks.register(checks.check_caches, django_checks.Tags.caches)
+        django_checks.register(checks.check_keys, django_checks.Tags.caches)
         django_checks.register(checks.check_rules, django_checks.Tags.caches)
         receivers.connect()
         discovery.discover()

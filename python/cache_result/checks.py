@@ -5,6 +5,7 @@ cache_result.E001    a rule names a model that does not exist
 cache_result.E002    a module that mentions this package could not be imported
 cache_result.E003    a rule was registered after discovery, so other processes may not know it
 cache_result.E004    ``CACHE_RESULT["CACHE"]`` or ``cache=`` names no cache
+cache_result.E005    a key field describes a model or a serializer that cannot be made
 cache_result.W001    rules on an in-process cache: other processes do not see invalidations
 cache_result.W002    several Memcached servers: a lost server can bring back old generations
 cache_result.W003    a Redis alias that reads from replicas, which lag behind
@@ -26,6 +27,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from cache_result import registry
 from cache_result.conf import get_settings
 from cache_result.invalidation import discovery
+from cache_result.keys.constructors import KeyConstructor
+from cache_result.keys.shapes import ShapeKeyField
 
 _IN_PROCESS = ("LocMemCache", "DummyCache")
 
@@ -53,6 +56,22 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         hint = 'Add its module to CACHE_RESULT["MODULES"].'
         message = f"The rules of {label} are not known when the process starts"
         found.append(Error(message, hint=hint, id="cache_result.E003"))
+    return found
+
+
+def check_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Models and serializers that key fields cannot describe."""
+    found: list[CheckMessage] = []
+    for wrapper in KeyConstructor.wrappers():
+        for name, field in wrapper.key_constructor.fields.items():
+            if not isinstance(field, ShapeKeyField):
+                continue
+            try:
+                field.shape()
+            except Exception as error:
+                message = f"{wrapper.label}: the key field {name!r}: {error}"
+                hint = "Until it is mended, every call of the function fails."
+                found.append(Error(message, hint=hint, id="cache_result.E005"))
     return found
 
 

@@ -167,16 +167,20 @@ impl Writer {
         if self.bytes.len() + value.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
-        self.tag(tag);
-        self.length(value.len());
+        self.open(tag, value.len());
         self.bytes.extend_from_slice(value);
         Ok(())
     }
 
     /// The head of a collection of `count` items, which the caller writes next.
     pub fn open(&mut self, tag: Tag, count: usize) {
-        self.tag(tag);
-        self.length(count);
+        match u8::try_from(count) {
+            Ok(short) if short < 0x80 => self.bytes.extend_from_slice(&[tag as u8, short]),
+            _ => {
+                self.tag(tag);
+                self.length(count);
+            }
+        }
     }
 
     /// The head of a value of the standard library: its state is the next value written.
@@ -198,25 +202,35 @@ impl Writer {
     /// Puts items that have no order, which were written last, into the order of their bytes.
     /// `ends` says where each of them ends; the first begins at `start`.
     pub fn sort(&mut self, start: usize, ends: &[usize]) {
+        if let [middle, end] = *ends {
+            if self.bytes[middle..end] < self.bytes[start..middle] {
+                self.bytes[start..end].rotate_left(middle - start);
+            }
+            return;
+        }
+        let bytes = &self.bytes;
         let mut from = start;
-        let mut items: SmallVec<[(usize, usize); 16]> = ends
+        let mut items: SmallVec<[Item; 8]> = ends
             .iter()
             .map(|&end| {
-                let item = (from, end);
+                let item = Item { window: window(&bytes[from..]), from, end };
                 from = end;
                 item
             })
             .collect();
-        // An item is self-delimiting, so a pair sorts by its key before its value.
-        let bytes = &self.bytes;
-        let item = |&(from, end): &(usize, usize)| &bytes[from..end];
-        if items.is_sorted_by(|one, two| item(one) <= item(two)) {
+        // No item is the beginning of another. So a pair sorts by its key before its value, and of two
+        // different items the first eight bytes decide, if they differ, even where an item is shorter.
+        let order = |one: &Item, two: &Item| {
+            let all = || bytes[one.from..one.end].cmp(&bytes[two.from..two.end]);
+            one.window.cmp(&two.window).then_with(all)
+        };
+        if items.is_sorted_by(|one, two| order(one, two).is_le()) {
             return;
         }
-        items.sort_unstable_by(|one, two| item(one).cmp(item(two)));
-        let unsorted = bytes[start..].to_vec();
+        items.sort_unstable_by(order);
+        let unsorted: SmallVec<[u8; 256]> = SmallVec::from_slice(&bytes[start..]);
         self.bytes.truncate(start);
-        for (from, end) in items {
+        for Item { from, end, .. } in items {
             self.bytes.extend_from_slice(&unsorted[from - start..end - start]);
         }
     }
@@ -235,6 +249,24 @@ impl Writer {
         }
         #[allow(clippy::cast_possible_truncation)] // below 0x80 here
         self.bytes.push(value as u8);
+    }
+}
+
+/// Where an item is, and how it begins.
+struct Item {
+    window: u64,
+    from: usize,
+    end: usize,
+}
+
+/// The first eight bytes, as a number that sorts like them.
+fn window(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(eight) => u64::from_be_bytes(*eight),
+        None => {
+            bytes.iter().fold(0, |window, &byte| window << 8 | u64::from(byte))
+                << (64 - 8 * bytes.len())
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Binds a call's arguments to the function's parameters, by a table compiled once.
 
 use super::names;
-use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{Borrowed, PyTraverseError};
 use smallvec::SmallVec;
 
 /// `inspect.Parameter.kind`, in its order.
@@ -36,6 +36,9 @@ pub struct Signature {
 
 /// A value for each parameter; `None` where a partial binding has none.
 pub type Values<'py> = SmallVec<[Option<Bound<'py, PyAny>>; 8]>;
+
+/// A value for each parameter of a call.
+pub type Laid<'a, 'py> = SmallVec<[Borrowed<'a, 'py, PyAny>; 8]>;
 
 /// The arguments do not fit; the message comes from `inspect`.
 pub struct Mismatch;
@@ -72,9 +75,36 @@ impl Signature {
         self.parameters.iter().map(|p| p.text.as_str())
     }
 
-    /// How many parameters there are, if all of them can be given by position.
-    pub fn straight(&self) -> Option<usize> {
-        (self.positional == self.parameters.len()).then_some(self.positional)
+    /// How many parameters there are, if none of them takes all other arguments.
+    pub fn plain(&self) -> Option<usize> {
+        let plain = self.var_positional.is_none() && self.var_keyword.is_none();
+        plain.then_some(self.parameters.len())
+    }
+
+    /// Binds a call whose keywords come in the order of the parameters, for a signature that is
+    /// [`Signature::plain`]. `None` for any other call.
+    pub fn lay_out<'a, 'py>(
+        &'a self,
+        args: &'a Bound<'py, PyTuple>,
+        keywords: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+    ) -> Option<Laid<'a, 'py>> {
+        let given = args.len();
+        if given > self.positional {
+            return None;
+        }
+        let mut values: Laid<'a, 'py> = args.iter_borrowed().collect();
+        let mut keywords = keywords.iter().peekable();
+        for parameter in &self.parameters[given..] {
+            let named = keywords.next_if(|(name, _)| {
+                parameter.kind != Kind::PositionalOnly && name.as_ptr() == parameter.name.as_ptr()
+            });
+            values.push(match (named, &parameter.default) {
+                (Some((_, value)), _) => value.as_borrowed(),
+                (None, Some(default)) => default.bind_borrowed(args.py()),
+                (None, None) => return None,
+            });
+        }
+        keywords.next().is_none().then_some(values)
     }
 
     /// Binds like a call would. `partial` leaves out what is not given, defaults included.

@@ -18,6 +18,7 @@ use crate::key::Tag;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,19 +214,24 @@ impl Wrapper {
         self.plan.canonical(&self.caller(py, &values, false), heir.as_deref())
     }
 
-    /// The canonical bytes of a call that need not be bound; `None` for any other.
+    /// The canonical bytes of a call that is the only contribution to its key, as it comes; `None` for
+    /// any other.
     fn straight(
         &self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Option<Encoder>> {
-        if kwargs.is_some() || self.owner.is_some() || self.plan.straight != Some(args.len()) {
+        if !self.plan.straight || self.owner.is_some() {
             return Ok(None);
         }
+        // A copy: encoding a value may run code that changes the dict.
+        let keywords: SmallVec<[_; 8]> =
+            kwargs.map(|kwargs| kwargs.iter().collect()).unwrap_or_default();
+        let Some(values) = self.signature.lay_out(args, &keywords) else { return Ok(None) };
         let mut encoder = Encoder::new();
         encoder.sort_lists = self.plan.fields[0].sort_lists;
-        encoder.writer.open(Tag::Tuple, args.len());
-        for (at, value) in args.iter_borrowed().enumerate() {
+        encoder.writer.open(Tag::Tuple, values.len());
+        for (at, value) in values.into_iter().enumerate() {
             encoder.value(&value, 0).map_err(|refusal| {
                 let name = self.signature.names().nth(at).unwrap_or_default();
                 refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)

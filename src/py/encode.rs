@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::ops::Deref;
 
 /// A copy of a container's items: encoding one of them may run code that changes the container.
-type Items<T> = SmallVec<[T; 16]>;
+type Items<T> = SmallVec<[T; 8]>;
 
 /// Writes Python values.
 #[derive(Default)]
@@ -89,9 +89,6 @@ impl Encoder {
 
     /// Text, lone surrogates included.
     pub fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
-        if value.len()? > MAX_BYTES {
-            return Err(limited(Limit::Bytes, value));
-        }
         if let Ok(text) = value.to_str() {
             return self.blob(Tag::Str, text.as_bytes(), value);
         }
@@ -146,17 +143,31 @@ impl Encoder {
 
     /// A list.
     pub fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Result<(), Refusal> {
+        let tag = if self.sort_lists { Tag::SortedList } else { Tag::List };
+        if list.len() == 1 {
+            self.writer.open(tag, 1);
+            return self.value(&list.get_item(0)?, depth + 1);
+        }
         let items: Items<_> = list.iter().collect();
         if self.sort_lists {
-            return self.unordered(Tag::SortedList, &items, list, depth);
+            return self.unordered(tag, &items, list, depth);
         }
-        self.sequence(Tag::List, items.iter(), list, depth)
+        self.sequence(tag, items.iter(), list, depth)
     }
 
     /// A dict, whatever its order.
     pub fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Result<(), Refusal> {
         let pairs: Items<_> = dict.iter().collect();
         self.writer.open(Tag::Dict, pairs.len());
+        if let Some(order) = order_of_short_names(&pairs) {
+            // The usual case: written in the order in which the bytes would be sorted.
+            for (name, value) in order {
+                self.blob(Tag::Str, name.as_bytes(), dict)?;
+                self.value(value, depth + 1)?;
+                self.check(dict)?;
+            }
+            return Ok(());
+        }
         let start = self.writer.len();
         let mut ends = Items::with_capacity(pairs.len());
         for (key, value) in &pairs {
@@ -204,6 +215,25 @@ impl Encoder {
     fn check(&self, value: &Bound<'_, PyAny>) -> Result<(), Refusal> {
         self.writer.check().map_err(|limit| limited(limit, value))
     }
+}
+
+/// Keys and values in the order of the keys' canonical bytes, if all keys are text of less than 128
+/// bytes: those begin with one byte that is the length.
+fn order_of_short_names<'a, 'py>(
+    pairs: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+) -> Option<Items<(&'a str, &'a Bound<'py, PyAny>)>> {
+    let mut order = Items::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let name = key.cast_exact::<PyString>().ok()?.to_str().ok()?;
+        if name.len() >= 128 {
+            return None;
+        }
+        order.push((name, value));
+    }
+    order.sort_unstable_by(|(one, _), (two, _)| {
+        one.len().cmp(&two.len()).then_with(|| one.as_bytes().cmp(two.as_bytes()))
+    });
+    Some(order)
 }
 
 /// Two's complement without a byte that only repeats the sign.

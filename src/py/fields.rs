@@ -12,7 +12,7 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 use std::sync::OnceLock;
 
 /// What a field contributes.
@@ -330,7 +330,10 @@ fn write_query(
             None => None,
         };
         match list {
-            Some(list) => to.value(&list, 0)?,
+            Some(list) => match list.cast_into_exact::<PyList>() {
+                Ok(list) => to.list(&list, 0)?,
+                Err(other) => to.value(&other.into_inner(), 0)?,
+            },
             None => to.writer.tag(Tag::Absent),
         }
     }

@@ -74,6 +74,15 @@ pub fn paths(py: Python<'_>) -> PyResult<&[Py<PyType>; 4]> {
     })
 }
 
+/// Whether `value` is an instance of `class`, which has no say in it.
+pub fn is_kind(value: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: both are live types, and the function only reads them.
+    unsafe {
+        let kind = pyo3::ffi::Py_TYPE(value.as_ptr());
+        pyo3::ffi::PyType_IsSubtype(kind, class.as_type_ptr()) != 0
+    }
+}
+
 /// Whether `value` is a request of Django or of Django REST framework, which wraps one.
 pub fn is_request(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let request = http_request(value.py())?;

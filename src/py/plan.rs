@@ -31,9 +31,8 @@ pub struct Plan {
     pub function_scope: ScopeId,
     /// The fields in order.
     pub fields: Vec<Field>,
-    /// How many positional arguments are a whole call, and its only contribution as they come. Such a
-    /// call need not be bound.
-    pub straight: Option<usize>,
+    /// Whether the values of all parameters, in order, are the only contribution.
+    pub straight: bool,
 }
 
 /// Arguments that one or more rules map together.
@@ -134,8 +133,8 @@ impl Plan {
             function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
             function,
             straight: match fields.as_slice() {
-                [field] => signature.straight().filter(|&count| field.takes_all(count)),
-                _ => None,
+                [field] => signature.plain().is_some_and(|count| field.takes_all(count)),
+                _ => false,
             },
             fields,
         })

@@ -252,16 +252,22 @@ impl Request {
 /// The query parameters of a request, each a list of values: Django's `GET`, DRF's `query_params`.
 pub fn query_of<'py>(request: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
     let py = request.py();
-    let found = if request.is_instance(names::http_request(py)?)? {
-        Some(request.getattr(intern!(py, "GET"))?)
+    let get = intern!(py, "GET");
+    let class = names::http_request(py)?;
+    let found = if names::is_kind(request, class) {
+        Some(request.getattr(get)?)
     } else {
-        match request.getattr_opt(intern!(py, "query_params"))? {
-            Some(found) => Some(found),
-            None => request.getattr_opt(intern!(py, "GET"))?,
+        match request.getattr_opt(intern!(py, "_request"))? {
+            // DRF's `query_params` is that request's `GET`.
+            Some(inner) if names::is_kind(&inner, class) => Some(inner.getattr(get)?),
+            _ => match request.getattr_opt(intern!(py, "query_params"))? {
+                Some(found) => Some(found),
+                None => request.getattr_opt(get)?,
+            },
         }
     };
     let Some(found) = found else { return Ok(None) };
-    if found.is_instance(names::multi_value_dict(py)?)? {
+    if names::is_kind(&found, names::multi_value_dict(py)?) {
         // As it is: a dict of lists, whatever its methods make of it.
         return Ok(Some(found.cast_into::<PyDict>()?));
     }

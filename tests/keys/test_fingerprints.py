@@ -18,6 +18,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from django import VERSION
 from django.apps import apps
 from django.apps.registry import Apps
 from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
@@ -29,7 +30,7 @@ from django.db.models.functions import Lower
 from django.test import override_settings
 from django.utils.deconstruct import deconstructible
 from django.utils.functional import SimpleLazyObject
-from django.utils.translation import get_language, gettext, gettext_lazy, override, pgettext_lazy
+from django.utils.translation import get_language, gettext, gettext_lazy, override, pgettext_lazy, trans_real
 from rest_framework import serializers
 
 from cache_result.keys.fingerprints import describe_model, describe_serializer
@@ -85,12 +86,15 @@ class Status(models.TextChoices):
     CLOSED = "c", "Closed"
 
 
+Labelled = models.TextChoices("Status", {"OPEN": ("o", "Other"), "CLOSED": ("c", "Closed")}, module=__name__)
+
+
 class Level(enum.Enum):
     LOW = 1
     HIGH = 2
 
 
-Levels = enum.Enum("Level", {"LOW": 1, "HIGH": 2, "HIGHEST": 3}, module=__name__)
+Levels = enum.Enum("Level", {"LOW": 3, "MEDIUM": 1}, module=__name__)
 
 
 def one(): ...
@@ -143,17 +147,18 @@ def changes(table):
 def option_values():
     """Different values, made anew each time."""
     return [
-        None, False, True, 0, 1, 0.0, 1.0, -1, 10**30, "0", b"0", "", (), {}, set(), float("nan"),
-        Decimal("0"), Decimal("0.0"), 1j, UUID(int=0), PurePath("0"), range(2), range(3), ZoneInfo("UTC"),
-        ZoneInfo("Asia/Tokyo"), date(2020, 1, 2), datetime(2020, 1, 2), time(1), timedelta(1), [1, 2], [2, 1],
-        [[1], 2], {1: 2}, {2: 1}, {1: 1, 2: 2}, {2: 2, 1: 1}, {1, 2}, {"1", 2}, "12", ("Decimal", "0"),
-        ["sequence"], Status.OPEN, Status.CLOSED, Status, Level.LOW, Level.HIGH, Level, Levels, Opaque,
-        Opaque(), gettext_lazy("Open"), gettext_lazy("Monday"), pgettext_lazy("door", "Open"), one, other,
-        len, str.lower,
-        Unit.__init__, functools.partial(one), functools.partial(one, 1), functools.partial(one, a=1),
-        re.compile("a"), re.compile("b"), re.compile("a", re.IGNORECASE), re.compile(b"a"),
-        Unit("a"), Unit("b"), Unit("a", factor=2), F("a"), F("b"), Lower("a"), F("a") + 1, Q(a=1), Q(a=2),
-        Author, City, Author.objects, City.objects.all(), Author(), City(), Peculiar(),
+        None, False, True, 0, 1, 0.0, 1.0, -1, 10**30, float("nan"), 1j, 2j, "0", b"0", "", "12",
+        Decimal("0"), Decimal("0.0"), UUID(int=0), UUID(int=1), PurePath("0"), PurePath("1"),
+        date(2020, 1, 2), datetime(2020, 1, 2), time(1), time(2), timedelta(1), timedelta(2),
+        ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo"), re.compile("a"), re.compile("b"), re.compile(b"a"),
+        re.compile("a", re.IGNORECASE), range(2), range(3), (), [1, 2], [2, 1], [[1], 2], ["sequence"],
+        ("Decimal", "0"), {}, {1: 2}, {2: 1}, {1: 1, 2: 2}, {2: 2, 1: 1}, set(), {1, 2}, {"1", 2},
+        {*"abcdef"}, {*"abcde"}, Status.OPEN, Status.CLOSED, Labelled.OPEN, *Level, *Levels,
+        Status, Labelled, Level, Levels, Opaque, Opaque(), Peculiar(), Unit("a"), Unit("b"),
+        Unit("a", factor=2), gettext_lazy("Open"), gettext_lazy("Monday"), pgettext_lazy("door", "Open"),
+        one, other, len, str.lower, date.today, Unit.__init__, functools.partial(one),
+        functools.partial(one, 1), functools.partial(one, a=1), Author, City, Author(), City(),
+        Author.objects, City.objects.all(), F("a"), F("b"), F("a") + 1, Lower("a"), Q(a=1), Q(a=2),
         models.CharField(max_length=1), models.CharField(max_length=2), models.TextField(),
         serializers.DateField(), serializers.DateField(format="%Y"), serializers.DateField,
     ]
@@ -169,7 +174,9 @@ ALIKE = [
     ("unknown objects", Opaque(), Opaque()),
     ("methods", Opaque().method, Opaque().method),
     ("functions without a name", lambda: 1, lambda: 1),
-    ("subclass", type("Text", (str,), {"__str__": lambda self: "else"})("a"), "a"),
+    ("kinds of text", type("Text", (str,), {"__str__": lambda self: "else"})("a"), "a"),
+    ("kinds of number", type("Number", (int,), {})(1), 1),
+    ("texts of a field within", models.CharField(), models.CharField(help_text="Help")),
     ("lazy objects", SimpleLazyObject(lambda: pytest.fail("evaluated")), SimpleLazyObject(Opaque)),
 ]
 # fmt: on
@@ -201,6 +208,8 @@ def test_descriptions_consist_of_plain_values():
     for option in option_values():
         check(describe_model(make_model(field=OptionField(option=option, default=option))))
         check(describe_serializer(make_serializer(field=serializers.CharField(source="x", default=option))))
+    for _, option, _ in ALIKE:
+        check(describe_model(make_model(field=OptionField(option=option))))
     for model in (Article, Writer, Restaurant):
         check(describe_model(model))
         check(describe_serializer(make_model_serializer(model, depth=2)))
@@ -224,7 +233,7 @@ MODEL_FIELD_CHANGES = [
     ("primary key", models.IntegerField(), models.IntegerField(primary_key=True)),
     ("max_length", text(), text(max_length=8)),
     ("hidden null", ForgetfulField(), ForgetfulField(null=True)),
-    ("hidden primary key", ForgetfulField(), ForgetfulField(primary_key=True)),
+    ("hidden primary key", *(OptionField(option=ForgetfulField(primary_key=key)) for key in (False, True))),
     ("hidden max_length", ForgetfulField(max_length=9), ForgetfulField(max_length=8)),
     ("hidden choices", ForgetfulField(choices=[(1, "a")]), ForgetfulField(choices=[(1, "b")])),
     ("max_digits", number(), number(max_digits=8)),
@@ -283,6 +292,9 @@ SAME_MODEL_FIELDS = [
     ("error_messages", text(), text(error_messages={"blank": "!"})),
     ("validators", text(), text(validators=[MinLengthValidator(1, message="!")])),
     ("index", text(), text(db_index=True)),
+    ("tablespace", text(), text(db_tablespace="space")),
+    ("comment", text(), text(db_comment="Comment")),
+    ("default of the database", text(), text(**({"db_default": "a"} if VERSION >= (5, 0) else {}))),
     ("on_delete", link("shop.A"), link("shop.A", on_delete=models.PROTECT)),
     ("related_name", link("shop.A"), link("shop.A", related_name="backwards")),
     ("related_query_name", link("shop.A"), link("shop.A", related_query_name="backwards")),
@@ -352,9 +364,10 @@ def test_a_relation_is_described_alike_before_and_after_its_target_is_known():
     }
     order = make_model(registry=registry, **unknown)
     before = describe_model(order)
-    target = make_model("Target", registry=registry, code=models.IntegerField(unique=True))
+    target = make_model("Target", registry=registry, code=models.IntegerField(unique=True), object_id=text())
     make_model("Link", registry=registry, a=link("Order"), b=link("Target"))
     assert order._meta.get_field("a").remote_field.model is target
+    assert order._meta.get_field("f").related_fields
     assert describe_model(order) == before
     known = {"a": link(target), "b": link(target, to_field="code"), "c": link("shop.order")}
     known |= {"d": links(target), "e": links(target, through="shop.Link"), "f": GenericRelation(target)}
@@ -376,9 +389,11 @@ def test_reverse_relations_are_not_described():
 def test_a_model_can_be_described_while_others_are_being_imported(monkeypatch):
     order = make_model(a=link("shop.NotImportedYet"), b=text(choices=[("a", gettext_lazy("A"))]))
     expected = describe_model(order)
-    apps.get_swappable_settings_name.cache_clear()
     for flag in ("ready", "models_ready", "apps_ready"):
         monkeypatch.setattr(apps, flag, False)
+        monkeypatch.setattr(trans_real, "_translations", {})
+        for remembered in (apps.get_models, apps.get_swappable_settings_name):
+            remembered.cache_clear()
         assert describe_model(order) == expected
 
 
@@ -516,9 +531,11 @@ SERIALIZER_FIELD_CHANGES = [
 SERIALIZER_CHANGES = [
     ("name", {}, {"name": "InvoiceSerializer"}),
     ("name of a field", {"a": chars()}, {"b": chars()}),
+    ("name without a source", {"a": chars(source="x")}, {"b": chars(source="x")}),
     ("one more field", {"a": chars()}, {"a": chars(), "b": chars()}),
     ("what it writes", {}, {"to_representation": Loud.to_representation}),
     ("model", meta(model=Author), meta(model=City)),
+    ("app of the model", *(meta(model=make_model(meta={"app_label": app})) for app in ("shop", "store"))),
     ("list class", {}, meta(list_serializer_class=serializers.ListSerializer)),
     ("child", *({"base": serializers.ListSerializer, "child": child()} for child in (Nested, NestedOther))),
     ("name of one without fields", *({"name": name, "base": serializers.BaseSerializer} for name in "AB")),
@@ -568,7 +585,35 @@ def test_the_order_of_serializer_fields_is_seen():
     assert digest(describe_serializer(orders[0])) != digest(describe_serializer(orders[1]))
 
 
-@pytest.mark.parametrize("name", ["DATE_FORMAT", "DATETIME_FORMAT", "COERCE_DECIMAL_TO_STRING"])
+# fmt: off
+ATTRIBUTES = [
+    "read_only", "write_only", "required", "default", "source", "many", "allow_null", "allow_blank",
+    "allow_empty", "max_length", "min_length", "max_digits", "decimal_places", "coerce_to_string",
+    "normalize_output", "localize", "rounding", "format", "timezone", "uuid_format", "protocol", "binary",
+    "encoder", "use_url", "method_name", "lookup_field", "lookup_url_kwarg", "view_name", "slug_field",
+    "queryset", "grouped_choices", "child", "child_relation",
+]
+SETTINGS = [
+    "DATE_FORMAT", "DATETIME_FORMAT", "TIME_FORMAT", "DURATION_FORMAT", "COERCE_DECIMAL_TO_STRING",
+    "COERCE_BIGINT_TO_STRING", "UPLOADED_FILES_USE_URL",
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_what_a_class_gives_itself_is_seen(name):
+    class Field(serializers.ReadOnlyField):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, value)
+
+    value = "a"
+    before = serializer_digest(Field())
+    value = "b"
+    assert serializer_digest(Field()) != before
+
+
+@pytest.mark.parametrize("name", SETTINGS)
 def test_formats_in_the_settings_are_seen(name):
     before = describe_serializer(Nested)
     with override_settings(REST_FRAMEWORK={"PAGE_SIZE": 1}):
@@ -606,6 +651,30 @@ def test_a_serializer_may_contain_itself():
     digests = [digest(describe_serializer(make_tree(**each))) for each in options]
     assert len(set(digests)) == len(digests)
     assert digests == [digest(describe_serializer(make_tree(**each))) for each in options]
+
+
+def test_a_serializer_may_contain_another_version_of_itself():
+    def make_versions(field):
+        class Version(serializers.Serializer):
+            def __init__(self, *, last=False):
+                self.last = last
+                super().__init__()
+
+            def get_fields(self):
+                return {"field": field} if self.last else {"version": Version(last=True)}
+
+        return Version
+
+    versions = [make_versions(field) for field in (chars(), Loud())]
+    assert digest(describe_serializer(versions[0])) != digest(describe_serializer(versions[1]))
+
+
+def test_children_are_described_once():
+    """Twice at each level would soon be too much."""
+    related = type("Loudly", (serializers.StringRelatedField,), {})
+    for field, child in ((many(child=Loud()), "Loud"), (related(many=True), "Loudly")):
+        path = re.compile(rf"\.{child}'")
+        assert len(path.findall(repr(describe_serializer(make_serializer(field=field))))) == 1
 
 
 def test_a_serializer_may_make_others_without_end():
@@ -693,6 +762,7 @@ def test_the_active_language_is_not_described(language):
         )
         assert get_language() == language
     assert described == expected
+    assert "Montag" not in repr(described)
 
 
 def digests_of_a_process(parent):

@@ -160,8 +160,8 @@ class KeyConstructor(metaclass=KeyConstructorType):
         with cls._lock:
             found = list(cls._wrappers)
         for subclass in cls.__subclasses__():
-            found += [wrapper for wrapper in subclass.wrappers() if wrapper not in found]
-        return found
+            found += subclass.wrappers()
+        return list({id(wrapper): wrapper for wrapper in found}.values())
 
     @classmethod
     def wipe(cls, *args: Any, **kwargs: Any) -> None:

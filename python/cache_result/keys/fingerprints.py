@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
 from contextlib import AbstractContextManager, nullcontext
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -22,7 +22,7 @@ from uuid import UUID
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Choices, Field, Model, QuerySet
 from django.db.models.manager import BaseManager
 from django.utils.functional import LazyObject, Promise
 from django.utils.translation import override
@@ -63,7 +63,7 @@ _SERIALIZER_SETTINGS = (
 _MAX_DEPTH = 12
 
 _BASES: tuple[Any, ...] = (str, int, float, bytes)
-_TEXTUAL = (Decimal, complex, UUID, datetime, date, time, timedelta, PurePath, range)
+_TEXTUAL = (Decimal, complex, UUID, date, time, timedelta, PurePath, range)
 _MOMENTARY = (date, time, UUID)
 
 _Within = tuple[tuple[type, Any], ...]
@@ -132,10 +132,9 @@ def _describe_model_field(field: Any) -> tuple[Any, ...]:
         options.update(kwargs)
     if remote := getattr(field, "remote_field", None):
         through = getattr(remote, "through", None)
-        automatic = through and not isinstance(through, str) and through._meta.auto_created
         scope = getattr(field, "model", None)
         options["to"] = _label(remote.model, scope)
-        options["through"] = None if automatic or not through else _label(through, scope)
+        options["through"] = through and _label(through, scope)
         options["through_fields"] = getattr(remote, "through_fields", None)
         options["symmetrical"] = getattr(remote, "symmetrical", None)
     return (field.name, _path(type(field)), _plain(args), _options(options, _MODEL_FIELD_IGNORED))
@@ -143,12 +142,11 @@ def _describe_model_field(field: Any) -> tuple[Any, ...]:
 
 def _label(target: Any, scope: Any) -> str:
     """The label of a relation's target, in lower case, whether or not the class is known yet."""
-    if isinstance(target, str) and scope is not None:
-        if target == "self":
-            target = scope
-        elif "." not in target:
-            target = f"{scope._meta.app_label}.{target}"
-    return target.lower() if isinstance(target, str) else str(target._meta.label_lower)
+    if not isinstance(target, str):
+        return str(target._meta.label_lower)
+    if scope is None or "." in target:
+        return target.lower()
+    return f"{scope._meta.app_label}.{target}".lower()
 
 
 def _describe_serializer_field(field: Any, within: _Within) -> tuple[Any, ...]:
@@ -211,7 +209,8 @@ def _plain(value: Any, within: _Within = ()) -> Any:
     if issubclass(kind, LazyObject):  # first of all, because isinstance() would evaluate it
         return ("object", _path(kind))
     if isinstance(value, Enum):
-        return ("member", _path(kind), value.name, _plain(value.value))
+        label = value.label if isinstance(value, Choices) else None
+        return ("member", _path(kind), value.name, _plain(value.value), _plain(label))
     for base in _BASES:
         if isinstance(value, base):  # without a subclass's own __str__; NaN is not equal to itself
             return base.__getnewargs__(value)[0] if value == value else ("float", "nan")

@@ -1,13 +1,25 @@
 """Key fields that change when the shape of what is cached changes."""
 
+from collections.abc import Callable
 from inspect import Signature, isclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.apps import apps
 from django.db.models import Model
 
 from cache_result.keys.fields import CompiledKeyField
 from cache_result.keys.fingerprints import describe_model, describe_serializer
+
+_shapes: WeakKeyDictionary[type, tuple[Any, ...]] = WeakKeyDictionary()
+"""What was described in this process, by class."""
+
+
+def _described(cls: type[Any], describe: Callable[[type[Any]], tuple[Any, ...]]) -> tuple[Any, ...]:
+    shape = _shapes.get(cls)
+    if shape is None:
+        shape = _shapes[cls] = describe(cls)
+    return shape
 
 
 class ShapeKeyField(CompiledKeyField):
@@ -56,7 +68,7 @@ class DjangoModelKeyField(ShapeKeyField):
                 model = apps.get_model(model)
             except LookupError as error:
                 raise ValueError(f"Invalid model class: {model!r}: {error}") from error
-        return describe_model(model)
+        return _described(model, describe_model)
 
 
 class DrfSerializerKeyField(ShapeKeyField):
@@ -83,4 +95,4 @@ class DrfSerializerKeyField(ShapeKeyField):
 
         :raises ValueError: when the serializer cannot be made.
         """
-        return describe_serializer(self.serializer_class)
+        return _described(self.serializer_class, describe_serializer)

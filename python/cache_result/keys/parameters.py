@@ -44,17 +44,15 @@ def pick_url_kwargs(parameters: Signature, names: Iterable[str] | None) -> list[
     """
     known = list(parameters.parameters.values())
     of_view = bool(known) and known[0].name in _VIEWS
+    picks: list[PickSpec]
     if names is None:
         picks = [_pick(at, p) for at, p in enumerate(known) if p.name not in _NO_URL_KWARGS]
-        if not picks and of_view:
-            picks = [(0, "kwargs", None, None, "kwargs")]
-        return picks
-    return [
-        (0, "kwargs", name, None, name)
-        if of_view and _find(known, name) is None
-        else _pick_named(known, name)
-        for name in names
-    ]
+        return picks if picks or not of_view else [(0, "kwargs", None, None, "kwargs")]
+    picks = []
+    for name in names:
+        given = _find(known, name) is not None or not of_view
+        picks.append(_pick_named(known, name) if given else (0, "kwargs", name, None, name))
+    return picks
 
 
 def find_request(parameters: Signature, argument: str, of_view: bool) -> RequestSpec | None:

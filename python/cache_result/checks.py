@@ -6,6 +6,7 @@ cache_result.E002    a module that mentions this package could not be imported
 cache_result.E003    a rule was registered after discovery, so other processes may not know it
 cache_result.E004    ``CACHE_RESULT["CACHE"]`` or ``cache=`` names no cache
 cache_result.E005    a key field describes a model or a serializer that cannot be made
+cache_result.E006    a rule watches a field that its model does not have
 cache_result.W001    rules on an in-process cache: other processes do not see invalidations
 cache_result.W002    several Memcached servers: a lost server can bring back old generations
 cache_result.W003    a Redis alias that reads from replicas, which lag behind
@@ -43,6 +44,10 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
             hint = "Give a model class or 'app_label.Model'."
             found.append(Error(f"{wrapper.label}: {error}", hint=hint, id="cache_result.E001"))
             continue
+        for name in rule.unknown_fields():
+            message = f"{wrapper.label}: a rule watches {name!r}, which {rule.model_label} does not have"
+            hint = "Name fields of the model in watch_fields= and invalidate_when=."
+            found.append(Error(message, hint=hint, id="cache_result.E006"))
         for path in missing:
             message = f"{wrapper.label}: a rule maps {path!r}, which {rule.model_label} does not have"
             hint = "Until it is mended, every change of the model invalidates the whole function."

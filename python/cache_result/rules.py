@@ -1,11 +1,11 @@
 """Invalidation rules: which model's changes reach which calls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from inspect import Parameter, Signature, isfunction
-from typing import Any
+from typing import Any, Literal
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -24,12 +24,27 @@ class InvalidationRule:
     :param rewarm: after the change is committed, run those calls again and store their results.
     :param field_mapping: argument of the function -> dotted path on the instance, as
         ``{"user_id": "id"}`` or ``{"country_code": "country.code"}``. May be empty only for functions
-        without parameters.
+        without parameters. When a mapped value changes, the calls of the old and of the new one are
+        invalidated: the old one as the instance was loaded, else the whole function.
+    :param require_args: mapped values that must not be None for the rule to fire: True means all of
+        them, False none, a list those of these arguments. Calls that were given None, or a collection,
+        are invalidated in any case.
+    :param trigger_on_create: None (a new row invalidates, but rewarms nothing), True (both) or False
+        (neither).
+    :param watch_fields: fields of the model; a save fires only if the value of one of them has changed.
+    :param invalidate_when: field -> value, or a collection of values of which it must be one; ``"!field"``
+        negates. Fires when the old or the new row matches all of them.
+    :param old_values: ``"loaded"``, or ``"query"``: read the old row before each save.
     """
 
     model: type[models.Model] | str
     rewarm: bool = False
     field_mapping: Mapping[str, str] = field(default_factory=dict)
+    require_args: bool | Sequence[str] = True
+    trigger_on_create: bool | None = None
+    watch_fields: Sequence[str] | None = None
+    invalidate_when: Mapping[str, Any] = field(default_factory=dict)
+    old_values: Literal["loaded", "query"] = "loaded"
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
@@ -52,9 +67,49 @@ class InvalidationRule:
                 'paths, as {"user_id": "id"}'
             )
         object.__setattr__(self, "field_mapping", dict(mapping))
+        self._check_gates()
+
+    def _check_gates(self) -> None:
+        require, watch, when = self.require_args, self.watch_fields, self.invalidate_when
+        if not isinstance(require, bool):
+            names = self._names("require_args", require, "True, False or a list of arguments")
+            unknown = [name for name in names if name not in self.field_mapping]
+            if unknown:
+                raise ValueError(
+                    f"InvalidationRule(require_args={require!r}): field_mapping has no {', '.join(unknown)}"
+                )
+            object.__setattr__(self, "require_args", names)
+        if self.trigger_on_create is not None and not isinstance(self.trigger_on_create, bool):
+            raise TypeError(
+                f"InvalidationRule(trigger_on_create={self.trigger_on_create!r}): give True, False or None"
+            )
+        if watch is not None:
+            object.__setattr__(self, "watch_fields", self._names("watch_fields", watch, "a list of fields"))
+        if not isinstance(when, Mapping) or not all(
+            isinstance(name, str) and name.removeprefix("!") for name in when
+        ):
+            raise TypeError(
+                f"InvalidationRule(invalidate_when={when!r}): give a dict of fields to values, "
+                'as {"status": "published"}'
+            )
+        object.__setattr__(self, "invalidate_when", dict(when))
+        if self.old_values not in {"loaded", "query"}:
+            raise ValueError(f"InvalidationRule(old_values={self.old_values!r}): give 'loaded' or 'query'")
+
+    def _names(self, option: str, given: Any, what: str) -> tuple[str, ...]:
+        names = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise TypeError(f"InvalidationRule({option}={given!r}): give {what}")
+        return names
 
     def __hash__(self) -> int:
         return hash((self.model, self.rewarm, tuple(sorted(self.field_mapping.items()))))
+
+    def allows(self, values: Mapping[str, Any]) -> bool:
+        """Whether mapped values that must not be None are there."""
+        if isinstance(self.require_args, bool):
+            return not self.require_args or all(value is not None for value in values.values())
+        return all(values[name] is not None for name in self.require_args)
 
     def check(self, parameters: Signature, label: str) -> None:
         """Whether this rule fits a function.
@@ -111,7 +166,17 @@ class InvalidationRule:
             or (first not in known and (not hasattr(model, first) or isfunction(getattr(model, first))))
         ]
 
-    def values(self, instance: models.Model) -> dict[str, Any] | None:
+    def unknown_fields(self) -> list[str]:
+        """Names in ``watch_fields`` and ``invalidate_when`` that the model does not have.
+
+        :raises LookupError: when there is no such model.
+        """
+        model = self.resolved_model
+        named = [*(self.watch_fields or ()), *(name.removeprefix("!") for name in self.invalidate_when)]
+        known = {f.name for f in model._meta.get_fields()}
+        return [name for name in named if name not in known and not hasattr(model, name)]
+
+    def values(self, instance: Any) -> dict[str, Any] | None:
         """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
         relation), so that the rule cannot name a scope."""
         found: dict[str, Any] = {}

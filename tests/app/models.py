@@ -50,6 +50,7 @@ class Restaurant(Place):
 class Document(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     title = models.CharField(max_length=100, blank=True)
+    owner = models.ForeignKey(Author, on_delete=models.SET_NULL, null=True)
 
 
 class Currency(models.Model):

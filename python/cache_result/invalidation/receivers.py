@@ -5,6 +5,7 @@ sender would cost every model of the project its fast deletes.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from inspect import Parameter, signature
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from django.db import connections, models
 from django.db.models.signals import post_save, pre_delete, pre_save
 
 from cache_result import registry, transaction
+from cache_result.invalidation import loaded
+from cache_result.invalidation.changes import Change, OldRow, looked_at
 from cache_result.invalidation.targets import Targets
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _connected: set[type[models.Model]] = set()
 """Models of rules whose senders are connected."""
 _lock = Lock()
+_QUERIED = "_cache_result_queried"
 
 
 def connect() -> None:
@@ -41,11 +45,14 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             model = rule.resolved_model
         except LookupError:
             continue  # `manage.py check` names it
+        senders = list(_senders(model))
+        for sender in senders:
+            loaded.track(sender, looked_at(rule, sender))
         with _lock:
             if model in _connected:
                 continue
             _connected.add(model)
-        for sender in _senders(model):
+        for sender in senders:
             pre_save.connect(_before_save, sender=sender, dispatch_uid="cache_result.rules")
             post_save.connect(_on_save, sender=sender, dispatch_uid="cache_result.rules")
             pre_delete.connect(_on_delete, sender=sender, dispatch_uid="cache_result.rules")
@@ -59,30 +66,58 @@ def _senders(model: type[models.Model]) -> Iterator[type[models.Model]]:
 
 
 def _before_save(*, sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
+    if any(rule.old_values == "query" for _, rule in _rules_for(sender)):
+        rows = sender._base_manager.using(using).filter(pk=instance.pk)
+        setattr(instance._state, _QUERIED, list(rows) if instance.pk is not None else [])
+    loaded.look_up(instance, using)
     # Should a receiver before ours raise after the save, this has been noted already.
     if transaction.in_transaction(connections[using]):
-        _changed(sender, instance, using, rewarm=False)
+        _fire(sender, Change(instance, () if instance._state.adding else _olds(instance, using)), using)
 
 
 def _on_save(
-    *, sender: type[models.Model], instance: models.Model, created: bool, using: str, **kwargs: Any
+    *,
+    sender: type[models.Model],
+    instance: models.Model,
+    created: bool,
+    using: str,
+    update_fields: frozenset[str] | None = None,
+    **kwargs: Any,
 ) -> None:
-    _changed(sender, instance, using, rewarm=not created)
+    change = Change(instance, () if created else _olds(instance, using), created=created)
+    _fire(sender, change, using, rewarm=True)
+    loaded.saved(instance, using, update_fields)
 
 
 def _on_delete(*, sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
+    loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
-    _changed(sender, instance, using, rewarm=False)
+    _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
 
 
-def _changed(sender: type[models.Model], instance: models.Model, using: str, *, rewarm: bool) -> None:
+def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
+    """What the row may have been like before."""
+    return tuple(OldRow(instance, values) for values in loaded.versions(instance, using))
+
+
+def _fire(sender: type[models.Model], change: Change, using: str, *, rewarm: bool = False) -> None:
     """The mapped values are read now: what happens to the instance later does not matter."""
     targets = Targets()
-    for wrapper, rule in registry.registered():
-        if _matches(rule, sender):
-            _aim(targets, wrapper, rule, instance, rewarm=rewarm and rule.rewarm)
+    queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
+    for wrapper, rule in _rules_for(sender):
+        known = replace(change, olds=queried) if rule.old_values == "query" and change.olds else change
+        rows = known.rows(rule)
+        for row in rows:
+            _aim(targets, wrapper, rule, row)
+        wanted = rewarm and rule.rewarm and (not change.created or rule.trigger_on_create)
+        if rows and wanted:
+            _aim_rewarm(targets, wrapper, rule, change.instance)
     if targets:
         transaction.record(using, targets)
+
+
+def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
+    return ((wrapper, rule) for wrapper, rule in registry.registered() if _matches(rule, sender))
 
 
 def _matches(rule: "InvalidationRule", sender: type[models.Model]) -> bool:
@@ -93,15 +128,17 @@ def _matches(rule: "InvalidationRule", sender: type[models.Model]) -> bool:
     return issubclass(sender, model) or sender._meta.concrete_model is model._meta.concrete_model
 
 
-def _aim(
-    targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", instance: models.Model, *, rewarm: bool
-) -> None:
-    values = rule.values(instance) if rule.field_mapping else None
+def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:
+    values = rule.values(row) if rule.field_mapping else None
     scopes = wrapper._fired_scopes(values) if values else []
     # A rule that can name no scope goes for the whole function.
     targets.add(wrapper, scopes or [wrapper._function_scope()])
-    if rewarm and (values or not rule.field_mapping) and _fills(wrapper, values or {}):
-        targets.add_rewarm(wrapper, values or {})
+
+
+def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:
+    values = rule.values(row) if rule.field_mapping else {}
+    if values is not None and rule.allows(values) and _fills(wrapper, values):
+        targets.add_rewarm(wrapper, values)
 
 
 def _fills(wrapper: "AnyWrapper", values: dict[str, Any]) -> bool:

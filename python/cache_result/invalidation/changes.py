@@ -1,0 +1,129 @@
+"""Changes of rows, and which rules they fire."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field, Model
+
+from cache_result.invalidation.loaded import Values
+from cache_result.rules import InvalidationRule, plain
+
+
+class UnknownValueError(Exception):
+    """Nobody has seen what the old row had there."""
+
+
+class OldRow:
+    """A row as it was before, of which some values are known. Reading another one raises
+    :class:`UnknownValueError`; nothing is queried."""
+
+    def __init__(self, instance: Model, values: Values) -> None:
+        self._instance = instance
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        instance, values = self._instance, self._values
+        field = field_of(type(instance), name)
+        if field is None:
+            # A property depends on anything.
+            if all(_same(instance, values, f.attname) for f in instance._meta.concrete_fields):
+                return getattr(instance, name)
+            raise UnknownValueError(name)
+        if field.primary_key or _same(instance, values, field.attname):
+            return getattr(instance, name)
+        if field.attname not in values or (name != field.attname and field.is_relation):
+            raise UnknownValueError(name)
+        return values[field.attname]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What has happened to a row."""
+
+    instance: Model
+    """The row as it is now, or was before it was deleted."""
+    olds: tuple[Any, ...] = ()
+    """What it may have been before."""
+    created: bool = False
+    deleted: bool = False
+
+    def rows(self, rule: InvalidationRule) -> list[Any]:
+        """The old and the new row, if this change fires the rule."""
+        if self.created and rule.trigger_on_create is False:
+            return []
+        rows = [*self.olds, self.instance]
+        compared = rule.watch_fields is not None and not self.created and not self.deleted
+        if compared and not any(
+            self._differs(old, name) for old in self.olds for name in rule.watch_fields or ()
+        ):
+            return []
+        if rule.invalidate_when and not any(_matches(row, rule) for row in rows):
+            return []
+        return rows
+
+    def _differs(self, old: Any, name: str) -> bool:
+        field = field_of(type(self.instance), name)
+        name = name if field is None else field.attname
+        try:
+            return bool(getattr(old, name) != getattr(self.instance, name))
+        except Exception:
+            return True
+
+
+def field_of(model: type[Model], name: str) -> "Field[Any, Any] | None":
+    """The concrete field that is called so, by ``name`` or ``attname``; None for anything else."""
+    if name == "pk":
+        return model._meta.pk
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return next((f for f in model._meta.concrete_fields if f.attname == name), None)
+    return field if isinstance(field, Field) and field.concrete and not field.many_to_many else None
+
+
+def looked_at(rule: InvalidationRule, model: type[Model]) -> set[str]:
+    """The values of a row, by ``attname``, by which the rule can tell old from new."""
+    return set(_looked_at(rule, model))
+
+
+def _looked_at(rule: InvalidationRule, model: type[Model]) -> Iterator[str]:
+    if rule.old_values == "query":
+        return
+    firsts = [path.partition(".")[0] for path in rule.field_mapping.values()]
+    for name in (
+        *firsts,
+        *(rule.watch_fields or ()),
+        *(key.removeprefix("!") for key in rule.invalidate_when),
+    ):
+        field = field_of(model, name)
+        if field is None:
+            yield from (f.attname for f in model._meta.concrete_fields if not f.primary_key)
+        elif not field.primary_key:
+            yield field.attname
+
+
+def _same(instance: Model, values: Values, attname: str) -> bool:
+    held = vars(instance)
+    try:
+        return attname in values and attname in held and bool(values[attname] == held[attname])
+    except Exception:
+        return False
+
+
+def _matches(row: Any, rule: InvalidationRule) -> bool:
+    """Whether a row matches all of ``invalidate_when``; what is unknown does."""
+    return all(_is_one_of(row, name, expected) for name, expected in rule.invalidate_when.items())
+
+
+def _is_one_of(row: Any, name: str, expected: Any) -> bool:
+    try:
+        value = plain(getattr(row, name.removeprefix("!")))
+        if isinstance(expected, Collection) and not isinstance(expected, str | bytes):
+            found = any(value == plain(one) for one in expected)
+        else:
+            found = bool(value == plain(expected))
+    except Exception:
+        return True
+    return not found if name.startswith("!") else found

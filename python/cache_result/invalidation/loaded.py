@@ -1,0 +1,135 @@
+"""What rows were like when they were loaded, for the models whose rules can tell old from new.
+
+A rule that maps ``author_id`` has to invalidate two authors when an article moves from one to the
+other. So instances of such models note, when they are loaded and when they are saved, the values that
+rules look at. Primary keys are not noted: a row cannot change its own. Other models pay nothing.
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from functools import wraps
+from typing import Any
+
+from django.db import connections
+from django.db.models import Model
+from django.db.models.signals import post_init
+
+from cache_result.transaction import in_transaction
+
+Values = dict[str, Any]
+"""Some of a row's values, by ``attname``."""
+
+_ATTRIBUTE = "_cache_result_loaded"
+_ASKED = "_cache_result_asked"
+"""How many values the rules asked for by then; they only become more."""
+_MOST = 8
+"""So many versions of a row are told apart within one transaction."""
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+_tracked: dict[type[Model], set[str]] = {}
+
+
+def track(sender: type[Model], attnames: Iterable[str]) -> None:
+    """Has instances of exactly this model note these values, from now on."""
+    names = set(attnames)
+    if not names:
+        return
+    if sender not in _tracked:
+        post_init.connect(_on_init, sender=sender, dispatch_uid="cache_result.loaded")
+        _watch_refresh(sender)
+    _tracked.setdefault(sender, set()).update(names)
+
+
+def versions(instance: Model, using: str) -> tuple[Values, ...]:
+    """What the row may have been like before; values that nobody has seen are missing."""
+    known: tuple[Values, ...] | None = getattr(instance._state, _ATTRIBUTE, None)
+    if known is None or instance._state.adding or instance._state.db != using:
+        return ({},)
+    return known
+
+
+def look_up(instance: Model, using: str) -> None:
+    """Before a change: forgets what an instance was made with by hand, and reads the row of one that is
+    older than the rules that ask for its values."""
+    names = _tracked.get(type(instance))
+    if not names:
+        return
+    if instance._state.adding:
+        _keep(instance, ({},))
+    if instance._state.adding or getattr(instance._state, _ASKED, 0) == len(names):
+        return
+    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
+    _keep(instance, (row or {},))
+
+
+def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> None:
+    """The instance's values, or some of them, are now those of the row."""
+    if type(instance) not in _tracked:
+        return
+    names = None if update_fields is None else {_attname(instance, name) for name in update_fields}
+    _note(instance, names, keep=in_transaction(connections[using]))
+
+
+def _on_init(*, instance: Model, **kwargs: Any) -> None:
+    _keep(instance, (_seen(instance, None),))
+
+
+def _keep(instance: Model, known: tuple[Values, ...]) -> None:
+    setattr(instance._state, _ATTRIBUTE, known)
+    setattr(instance._state, _ASKED, len(_tracked.get(type(instance), ())))
+
+
+def _seen(instance: Model, names: set[str] | None) -> Values:
+    held = vars(instance)
+    tracked = _tracked.get(type(instance), set())
+    return {
+        name: held[name] if isinstance(held[name], _PLAIN) else _copied(held[name])
+        for name in (tracked if names is None else tracked & names)
+        if name in held and not hasattr(held[name], "resolve_expression")
+    }
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except Exception:
+        return object()  # equal to nothing
+
+
+def _note(instance: Model, names: set[str] | None, *, keep: bool) -> None:
+    """Notes values; ``keep`` says that a rollback may bring back the former ones."""
+    before: tuple[Values, ...] = getattr(instance._state, _ATTRIBUTE, ())
+    seen = _seen(instance, names)
+    if names is not None:
+        missing = {name: ... for name in names if name not in seen}  # an expression: unknown now
+        seen = {**(before[-1] if before else {}), **seen}
+        seen = {name: value for name, value in seen.items() if name not in missing}
+    if not keep or seen in before:
+        after = (*(old for old in before if keep and old != seen), seen)
+    else:
+        after = (*before, seen)
+    _keep(instance, after if len(after) <= _MOST else ({},))
+
+
+def _attname(instance: Model, name: str) -> str:
+    for field in instance._meta.concrete_fields:
+        if name in (field.name, field.attname):
+            return field.attname
+    return name
+
+
+def _watch_refresh(model: type[Model]) -> None:
+    """``refresh_from_db`` sends no signal, and deferred fields are loaded by it."""
+    original = model.refresh_from_db
+    if hasattr(original, _ATTRIBUTE):
+        return
+
+    @wraps(original)
+    def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        fields = kwargs.get("fields", args[1] if len(args) > 1 else None)
+        names = None if fields is None else {_attname(self, name) for name in fields}
+        _note(self, names, keep=in_transaction(connections[self._state.db or "default"]))
+
+    setattr(refresh_from_db, _ATTRIBUTE, True)
+    model.refresh_from_db = refresh_from_db  # type: ignore[method-assign]

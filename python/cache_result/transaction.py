@@ -48,15 +48,19 @@ class Transaction:
     It holds its connection weakly: a thread that ends inside a transaction takes both along.
     """
 
-    __slots__ = ("__weakref__", "connection", "dirty", "over", "targets")
+    __slots__ = ("__weakref__", "announced", "connection", "dirty", "over", "targets")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = ref(connection)
         self.dirty = False
         self.over = False
         self.targets: Targets | None = None
+        self.announced: set[tuple[str, str]] = set()
 
 
+Listener = Callable[[BaseDatabaseWrapper, str, Any, bool], Targets | None]
+
+_listener: Listener | None = None
 _open: "WeakSet[Transaction]" = WeakSet()
 _lock = Lock()
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
@@ -80,7 +84,33 @@ def watch_writes(
     connection = context["connection"]
     if in_transaction(connection) and is_write(sql):
         _begin(connection).dirty = True
-    return execute(sql, params, many, context)
+    if _listener is None:
+        return execute(sql, params, many, context)
+    text = _text_of(sql)
+    targets = None if text is None else _listener(connection, text, params, many)
+    if targets is None:
+        return execute(sql, params, many, context)
+    if in_transaction(connection):
+        record(connection.alias, targets)
+        return execute(sql, params, many, context)
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        record(connection.alias, targets)
+
+
+def on_statement(listener: Listener) -> None:
+    """Has ``listener`` asked about every statement: what does it invalidate?"""
+    global _listener
+    _listener = listener
+
+
+def _text_of(sql: Any) -> str | None:
+    if hasattr(sql, "as_string"):  # psycopg's composed statements
+        sql = sql.as_string(None)
+    elif isinstance(sql, bytes):
+        sql = sql.decode(errors="replace")
+    return sql if isinstance(sql, str) else None
 
 
 def is_write(sql: Any) -> bool:
@@ -89,13 +119,10 @@ def is_write(sql: Any) -> bool:
     A function with side effects inside a SELECT cannot be told, nor what bypasses ``execute``
     (``callproc``, ``copy``).
     """
-    if hasattr(sql, "as_string"):  # psycopg's composed statements
-        sql = sql.as_string(None)
-    elif isinstance(sql, bytes):
-        sql = sql.decode(errors="replace")
-    if not isinstance(sql, str) or not _READ.match(sql):
+    text = _text_of(sql)
+    if text is None or not _READ.match(text):
         return True
-    return bool(_SECOND_STATEMENT.search(sql))
+    return bool(_SECOND_STATEMENT.search(text))
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -126,6 +153,11 @@ def record(using: str, targets: Targets) -> None:
         transaction.targets = targets
     else:
         transaction.targets.merge(targets)
+
+
+def announced(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+    """The rows, by table and key, that this transaction is about to delete, as signals have told."""
+    return _begin(connection).announced if in_transaction(connection) else set()
 
 
 def is_dirty() -> bool:

@@ -56,3 +56,10 @@ class Document(models.Model):
 class Currency(models.Model):
     code = models.CharField(max_length=3, primary_key=True)
     rate = models.DecimalField(max_digits=12, decimal_places=4, default=1)
+
+
+class Label(models.Model):
+    """Has many documents, and they have many labels."""
+
+    name = models.CharField(max_length=100)
+    documents = models.ManyToManyField(Document, related_name="labels")

@@ -1,6 +1,6 @@
 """Changes of rows, and which rules they fire."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,20 +48,26 @@ class Change:
     """What it may have been before."""
     created: bool = False
     deleted: bool = False
+    relation: str | None = None
+    """The many-to-many relation that has changed, and nothing else."""
 
     def rows(self, rule: InvalidationRule) -> list[Any]:
         """The old and the new row, if this change fires the rule."""
         if self.created and rule.trigger_on_create is False:
             return []
         rows = [*self.olds, self.instance]
-        compared = rule.watch_fields is not None and not self.created and not self.deleted
-        if compared and not any(
-            self._differs(old, name) for old in self.olds for name in rule.watch_fields or ()
-        ):
+        if rule.watch_fields is not None and not self._is_watched(rule.watch_fields):
             return []
         if rule.invalidate_when and not any(_matches(row, rule) for row in rows):
             return []
         return rows
+
+    def _is_watched(self, names: Sequence[str]) -> bool:
+        if self.relation is not None:
+            return self.relation in names
+        if self.created or self.deleted:
+            return True
+        return any(self._differs(old, name) for old in self.olds for name in names)
 
     def _differs(self, old: Any, name: str) -> bool:
         field = field_of(type(self.instance), name)

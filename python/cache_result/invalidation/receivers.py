@@ -11,11 +11,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.db import connections, models
-from django.db.models.signals import post_save, pre_delete, pre_save
+from django.db import connections, models, router
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from cache_result import registry, transaction
-from cache_result.invalidation import loaded
+from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, looked_at
 from cache_result.invalidation.targets import Targets
 
@@ -52,7 +52,10 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             if model in _connected:
                 continue
             _connected.add(model)
+        statements.watch(senders, _rules_for)
+        relations.watch(senders, _fire, _fire_all)
         for sender in senders:
+            post_delete.connect(_after_delete, sender=sender, dispatch_uid="cache_result.rules")
             pre_save.connect(_before_save, sender=sender, dispatch_uid="cache_result.rules")
             post_save.connect(_on_save, sender=sender, dispatch_uid="cache_result.rules")
             pre_delete.connect(_on_delete, sender=sender, dispatch_uid="cache_result.rules")
@@ -93,6 +96,11 @@ def _on_delete(*, sender: type[models.Model], instance: models.Model, using: str
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
     _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
+    statements.announce_deletion(instance, connections[using])
+
+
+def _after_delete(*, instance: models.Model, using: str, **kwargs: Any) -> None:
+    statements.deletion_done(instance, connections[using])
 
 
 def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
@@ -114,6 +122,32 @@ def _fire(sender: type[models.Model], change: Change, using: str, *, rewarm: boo
             _aim_rewarm(targets, wrapper, rule, change.instance)
     if targets:
         transaction.record(using, targets)
+
+
+def _fire_all(model: type[models.Model], using: str) -> None:
+    """Rows of the model have changed, nobody knows which."""
+    targets = Targets()
+    for wrapper, _ in _rules_for(model):
+        targets.add(wrapper, [wrapper._function_scope()])
+    if targets:
+        transaction.record(using, targets)
+
+
+def invalidate_for(changed: models.Model | type[models.Model], using: str | None = None) -> None:
+    """Fires the rules of a model, for changes that no signal and no statement of Django's tells of: a
+    stored procedure, a trigger, another program.
+
+    :param changed: an instance, which counts as saved just now; or a model, all of whose rows count.
+    :param using: the database alias; by default that of the instance, or where the model is written.
+    """
+    model = changed if isinstance(changed, type) else type(changed)
+    if not issubclass(model, models.Model):
+        raise TypeError(f"cache_result: invalidate_for({changed!r}): give an instance or a model class")
+    if isinstance(changed, models.Model):
+        alias = using or changed._state.db or router.db_for_write(model, instance=changed)
+        _fire(model, Change(changed, _olds(changed, alias)), alias)
+    else:
+        _fire_all(model, using or router.db_for_write(model))
 
 
 def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":

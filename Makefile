@@ -5,12 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+# For each fuzz target.
+FUZZ_SECONDS ?= 300
 
 # `cargo` may have been installed for this user only.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all lint format types bench wheel clean servers
+.PHONY: help demo serve test test-all fuzz lint format types bench wheel clean servers
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +53,19 @@ test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django m
 	@# Interpreters are looked for on PATH, and last among those that pyenv has installed.
 	PATH="$$PATH$$(printf ':%s' $(HOME)/.pyenv/versions/*/bin)" $(BIN)/tox run-parallel \
 		--parallel 2 --parallel-no-spinner --installpkg "$$(ls -t dist/*.whl | head -1)"
+	$(MAKE) fuzz FUZZ_SECONDS=20
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --version 0.13.2 --locked --quiet --root target/tools
+
+# Needs a C++ compiler. A sanitizer would need nightly Rust, and what is fuzzed has no `unsafe`. Unless
+# told not to ignore it, several processes go on after an input that hangs.
+fuzz: $(VENV)/.tools $(CARGO_FUZZ) ## Fuzz what reads and writes keys, FUZZ_SECONDS for each target
+	for target in read round_trip; do \
+		PYO3_PYTHON=$(abspath $(BIN))/python $(CARGO_FUZZ) run --sanitizer none --no-trace-compares \
+			--target-dir target/fuzz --jobs $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=5 -ignore_timeouts=0 -ignore_ooms=0 || exit; \
+	done
 
 lint: $(CORE) ## Check style: ruff, rustfmt, clippy (pedantic)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import pytest
 from django.core.cache import caches
 
 from cache_result import CachedWrapper, _core, cache_result, registry
+from cache_result.keys import identity
 from tests import settings as test_settings
 from tests.backends import BACKENDS, SERVERS, params
 from tests.process import Processes
@@ -76,11 +77,12 @@ def cache_alias(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def registry_as_before() -> Iterator[None]:
     """Functions that a test decorates are forgotten with it."""
-    wrappers, aliases, late = dict(registry._wrappers), dict(registry.aliases), dict(registry.late)
+    kept = (registry._wrappers, registry.aliases, registry.late, identity._taken)
+    before = [dict(names) for names in kept]
     yield
-    for kept, before in ((registry._wrappers, wrappers), (registry.aliases, aliases), (registry.late, late)):
-        kept.clear()
-        kept.update(before)
+    for names, known in zip(kept, before, strict=True):
+        names.clear()
+        names.update(known)
 
 
 _numbers = itertools.count()

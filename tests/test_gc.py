@@ -60,6 +60,7 @@ def test_a_cycle_through_a_predicate_is_collected(option, unique_name):
     assert is_collected(make)
 
 
+@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_a_cycle_through_a_normalizer_is_collected(unique_name):
     def make(probe):
         field = ArgsKeyField("x", normalizer=lambda value: wrapper and probe and value)

@@ -164,4 +164,7 @@ def _wants_call(option: str, callable_: Callable[..., Any], label: str) -> bool:
 def _owner(func: Callable[..., Any]) -> tuple[str, str] | None:
     """Module and qualified name of the class in whose body ``func`` is defined, if it is."""
     owner, _, _ = getattr(func, "__qualname__", "").rpartition(".")
-    return None if not owner or owner.endswith("<locals>") else (func.__module__, owner)
+    module = getattr(func, "__module__", None)
+    if not owner or owner.endswith("<locals>") or not isinstance(module, str):
+        return None
+    return module, owner

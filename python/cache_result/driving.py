@@ -1,29 +1,14 @@
 """Drives a call for asyncio: does what ``_core.Steps`` asks for, one step after the other."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-
-from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
+from typing import TYPE_CHECKING, Any
 
 from cache_result import _core, fills
 from cache_result.reports import verdict_failed
+from cache_result.threads import off_the_loop
 
 if TYPE_CHECKING:
     from cache_result.wrapper import CachedWrapper
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-async def off_the_loop(make: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What ``make`` returns. Where it has to query the database (for ``request.user`` that is lazy) it
-    runs again in Django's thread."""
-    try:
-        return make(*args, **kwargs)
-    except SynchronousOnlyOperation:
-        return await sync_to_async(make, thread_sensitive=True)(*args, **kwargs)
 
 
 async def drive(

@@ -67,20 +67,22 @@ def _keys_beginning_with(cache: BaseCache, head: str) -> Iterator[str]:
 def _stored_keys(cache: Any, head: str, made: str) -> Iterator[str]:
     if isinstance(cache, LocMemCache):
         with cache._lock:  # type: ignore[attr-defined]
-            yield from list(cache._cache)  # type: ignore[attr-defined]
+            keys = list(cache._cache)  # type: ignore[attr-defined]
+        yield from keys
     elif isinstance(cache, RedisCache):
         client = cache._cache.get_client(None, write=False)
         for key in client.scan_iter(match=f"{_escape(made)}*", count=_BATCH):
             yield key.decode()
-    elif hasattr(cache, "iter_keys"):  # django-redis
-        for key in cache.iter_keys(f"{_escape(head)}*", itersize=_BATCH):
-            yield cache.make_key(key)
+    elif hasattr(cache, "iter_keys"):  # django-redis, whose own method splits keys at colons
+        for key in cache.client.get_client(write=False).scan_iter(match=f"{_escape(made)}*", count=_BATCH):
+            yield key.decode()
     elif isinstance(cache, DatabaseCache):
-        connection = connections[router.db_for_read(cache.cache_model_class)]
+        connection: Any = connections[router.db_for_read(cache.cache_model_class)]
         table = connection.ops.quote_name(cache._table)  # type: ignore[attr-defined]
         pattern = connection.ops.prep_for_like_query(made) + "%"
+        like = connection.operators["startswith"]
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT cache_key FROM {table} WHERE cache_key LIKE %s ESCAPE '\\'", [pattern])
+            cursor.execute(f"SELECT cache_key FROM {table} WHERE cache_key {like}", [pattern])
             yield from [row[0] for row in cursor.fetchall()]
 
 

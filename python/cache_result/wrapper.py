@@ -22,7 +22,7 @@ from django.apps import apps
 from cache_result import _core, registry, responses, transaction
 from cache_result.conf import get_settings
 from cache_result.definition import SingleFlight, define
-from cache_result.driving import drive, off_the_loop
+from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keyspace import delete_previous_versions
@@ -30,6 +30,7 @@ from cache_result.reports import logger
 from cache_result.rules import InvalidationRule, RuleMember
 from cache_result.status import CacheStatus
 from cache_result.storage import Storage, get_storage
+from cache_result.threads import off_the_loop
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -171,6 +172,14 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``bypass_cache``."""
         return await self._drive("bypass", "value", args, kwargs)
+
+    async def aget_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Asyncio twin of ``get_cache_key``, for keys that have to load something."""
+        return await off_the_loop(self.get_cache_key, *args, **kwargs)
+
+    async def aexplain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """Asyncio twin of ``explain_key``, for keys that have to load something."""
+        return await off_the_loop(self.explain_key, *args, **kwargs)
 
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""

@@ -72,6 +72,8 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// The most bytes that stand before a body: tag, kind and length.
+const HEAD_BYTES: usize = 6;
 /// Buffers that have grown beyond this are given back.
 const SPARE_BYTES: usize = 16 * 1024;
 
@@ -164,7 +166,7 @@ impl Writer {
 
     /// A tag, a length and raw bytes.
     pub fn blob(&mut self, tag: Tag, value: &[u8]) -> Result<(), Limit> {
-        if self.bytes.len() + value.len() > MAX_BYTES {
+        if self.bytes.len() + HEAD_BYTES + value.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
         self.open(tag, value.len());
@@ -190,7 +192,7 @@ impl Writer {
 
     /// The head of an object: its state is the next value written.
     pub fn object(&mut self, kind: u8, class: &[u8]) -> Result<(), Limit> {
-        if self.bytes.len() + class.len() > MAX_BYTES {
+        if self.bytes.len() + HEAD_BYTES + class.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
         self.bytes.extend_from_slice(&[Tag::Object as u8, kind]);

@@ -5,7 +5,7 @@ use super::encode::Encoder;
 use super::fields::Caller;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
-use super::objects::class_name;
+use super::objects::class_identity;
 use super::partition::Run;
 use super::plan::{Parts, RuleSet};
 use super::process;
@@ -16,9 +16,11 @@ use crate::flight::{Crew, next_sequence};
 use crate::index::ProcessIndex;
 use crate::key::Tag;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,8 +242,8 @@ impl Wrapper {
         Ok(Some(encoder))
     }
 
-    /// The class on which an inherited method is called, where it is not the defining one: what the
-    /// method does may depend on it, so its results are not the parent's.
+    /// The class on which a method is called, where it is not the one that was defined: what the method
+    /// does may depend on it, so its results are not the parent's.
     pub fn heir(&self, py: Python<'_>, values: &Values<'_>) -> PyResult<Option<String>> {
         let (Some((module, qualname)), Some(Some(first))) = (&self.owner, values.first()) else {
             return Ok(None);
@@ -250,12 +252,20 @@ impl Wrapper {
             Ok(class) => class.clone(),
             Err(_) => first.get_type(),
         };
-        if class.qualname()? == qualname.as_str() && class.module()? == module.as_str() {
-            return Ok(None);
+        let is_owner = |class: &Bound<'_, PyType>| -> PyResult<bool> {
+            Ok(class.qualname()? == qualname.as_str()
+                && class.getattr(intern!(py, "__module__"))?.eq(module)?)
+        };
+        let mut owns = false;
+        for base in class.mro().iter() {
+            owns = owns || is_owner(base.cast::<PyType>()?)?;
         }
-        class_name(&class)
-            .map(Some)
-            .map_err(|refusal| refusal.blame(py, "the first argument", &self.judge.label))
+        if !owns {
+            return Ok(None); // a static method, or a function that was put into other classes
+        }
+        let identity = class_identity(&class)?;
+        let is_the_one = is_owner(&class)? && identity == format!("{module}:{qualname}");
+        Ok((!is_the_one).then_some(identity))
     }
 
     pub fn prepare<'py>(
@@ -281,7 +291,8 @@ impl Wrapper {
         partial: bool,
     ) -> Caller<'a, 'py> {
         let Self { function, signature, judge: Judge { label, .. }, .. } = self;
-        Caller { py, label, function: function.bind(py), signature, values, partial }
+        let function = function.bind(py);
+        Caller { py, label, function, signature, values, partial, failed: RefCell::new(None) }
     }
 }
 

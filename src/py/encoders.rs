@@ -1,17 +1,32 @@
 //! Encoders that a project registers for classes of others.
 
+use super::absent::Absent;
 use super::names;
 use parking_lot::RwLock;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
-    PyString, PyTuple, PyType,
+    PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
 };
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static ANY: AtomicBool = AtomicBool::new(false);
-static REGISTERED: RwLock<Vec<(Py<PyType>, Py<PyAny>)>> = RwLock::new(Vec::new());
+/// By the class's address: a weak reference to the class, and its encoder.
+static REGISTERED: LazyLock<RwLock<HashMap<usize, Entry>>> = LazyLock::new(RwLock::default);
+
+struct Entry {
+    class: Py<PyWeakrefReference>,
+    encoder: Py<PyAny>,
+}
+
+impl Entry {
+    fn is_of(&self, class: &Bound<'_, PyAny>) -> bool {
+        self.class.bind(class.py()).upgrade().is_some_and(|known| known.is(class))
+    }
+}
 
 /// Registers `encoder(value)` for instances of `cls` and of its subclasses: what it returns stands
 /// for the value in keys, together with the value's class. Registering a class again replaces its
@@ -25,14 +40,21 @@ pub fn register_key_encoder(cls: &Bound<'_, PyAny>, encoder: &Bound<'_, PyAny>) 
             cls.repr()?
         )));
     };
-    if !encoder.is_callable() || names::is_coroutine_function(py)?.call1((encoder,))?.is_truthy()? {
+    let is_async = |callable: &Bound<'_, PyAny>| -> PyResult<bool> {
+        names::is_coroutine_function(py)?.call1((callable,))?.is_truthy()
+    };
+    let call = encoder.getattr_opt("__call__")?;
+    if !encoder.is_callable()
+        || is_async(encoder)?
+        || call.is_some_and(|c| is_async(&c).unwrap_or(false))
+    {
         return Err(PyTypeError::new_err(format!(
             "cache_result: register_key_encoder({}, {}): give a plain function of one value",
             class.name()?,
             encoder.repr()?
         )));
     }
-    if has_a_form(class) {
+    if has_a_form(class)? {
         return Err(PyValueError::new_err(format!(
             "cache_result: register_key_encoder({}, ...): {} is encoded already, and keys must not \
              change; register a subclass, or use ArgsKeyField(..., normalizer=...)",
@@ -40,18 +62,20 @@ pub fn register_key_encoder(cls: &Bound<'_, PyAny>, encoder: &Bound<'_, PyAny>) 
             class.name()?
         )));
     }
-    let mut registered = REGISTERED.write();
-    let known = registered.iter().position(|(known, _)| known.is(class));
-    let entry = (class.clone().unbind(), encoder.clone().unbind());
-    let replaced = if let Some(at) = known {
-        Some(std::mem::replace(&mut registered[at], entry))
-    } else {
-        registered.push(entry);
-        None
+    let entry = Entry {
+        class: PyWeakrefReference::new(class)?.unbind(),
+        encoder: encoder.clone().unbind(),
     };
+    let mut registered = REGISTERED.write();
+    let (gone, kept) = registered
+        .drain()
+        .partition(|(_, entry): &(usize, Entry)| entry.class.bind(py).upgrade().is_none());
+    let _: &HashMap<usize, Entry> = &gone;
+    *registered = kept;
+    let replaced = registered.insert(class.as_ptr() as usize, entry);
     ANY.store(true, Ordering::Release);
     drop(registered);
-    drop(replaced); // what is dropped may run Python code, which must not find the lock taken
+    drop((gone, replaced)); // what is dropped may run Python code, which must not find the lock taken
     Ok(())
 }
 
@@ -60,19 +84,29 @@ pub fn of(class: &Bound<'_, PyType>) -> Option<Py<PyAny>> {
     if !ANY.load(Ordering::Acquire) {
         return None;
     }
-    let py = class.py();
     let registered = REGISTERED.read();
     class.mro().iter().find_map(|base| {
-        registered.iter().find(|(known, _)| known.is(&base)).map(|(_, of)| of.clone_ref(py))
+        let entry = registered.get(&(base.as_ptr() as usize)).filter(|entry| entry.is_of(&base))?;
+        Some(entry.encoder.clone_ref(class.py()))
     })
 }
 
 /// Whether instances never ask for an encoder.
-fn has_a_form(class: &Bound<'_, PyType>) -> bool {
+fn has_a_form(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let py = class.py();
+    // Classes, absent and lazy values are looked at before.
+    for kind in [
+        &py.get_type::<PyType>(),
+        names::lazy_object(py)?,
+        names::promise(py)?,
+        &py.get_type::<Absent>(),
+    ] {
+        if class.is_subclass(kind)? {
+            return Ok(true);
+        }
+    }
     let built_in = [
         py.get_type::<PyAny>(),
-        py.get_type::<PyType>(),
         py.None().bind(py).get_type(),
         py.get_type::<PyBool>(),
         py.get_type::<PyInt>(),
@@ -87,5 +121,5 @@ fn has_a_form(class: &Bound<'_, PyType>) -> bool {
         py.get_type::<PySet>(),
         py.get_type::<PyFrozenSet>(),
     ];
-    built_in.iter().any(|known| known.is(class))
+    Ok(built_in.iter().any(|known| known.is(class)))
 }

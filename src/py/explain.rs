@@ -5,7 +5,7 @@ use super::encode::Encoder;
 use super::fields::Field;
 use super::wrapper::Wrapper;
 use crate::index::ScopeId;
-use crate::key::{Tag, Value, read};
+use crate::key::{Tag, Value, fingerprint_text, read};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -71,6 +71,10 @@ fn contribution(field: &Field, bytes: &[u8]) -> PyResult<Vec<(String, String)>> 
         value = inner;
     }
     let labels = field.labels();
+    if field.hash_value {
+        let label = labels.into_iter().next().unwrap_or_else(|| field.name.clone());
+        return Ok(vec![(label, format!("<hash {}>", fingerprint_text(bytes)))]);
+    }
     Ok(match value {
         Value::Items(Tag::Tuple, items) if labels.len() == items.len() => {
             labels.into_iter().zip(items.iter().map(ToString::to_string)).collect()
@@ -79,8 +83,10 @@ fn contribution(field: &Field, bytes: &[u8]) -> PyResult<Vec<(String, String)>> 
             .iter()
             .map(|(name, value)| {
                 let name = match name {
-                    Value::Blob(Tag::Str, text) => String::from_utf8_lossy(text).into_owned(),
-                    other => other.to_string(),
+                    Value::Blob(Tag::Str, text) => {
+                        String::from_utf8_lossy(text).escape_debug().to_string()
+                    }
+                    other => format!("[{other}]"),
                 };
                 (name, value.to_string())
             })

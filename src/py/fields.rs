@@ -4,16 +4,23 @@ use super::absent::absent;
 use super::bind::{Signature, Values};
 use super::encode::Encoder;
 use super::loose::loose;
+use super::names;
 use super::partition::Run;
 use super::refusal::Refusal;
 use super::sources::{Arguments, ArgumentsSpec, Found, Path, Request, RequestSpec, query_of};
 use crate::key::{Tag, Writer};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
+use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
+
+thread_local! {
+    /// Whether the payload that is being made is that of a partial call.
+    static PARTIAL: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What a field contributes.
 enum Source {
@@ -58,6 +65,8 @@ pub struct Caller<'a, 'py> {
     pub values: &'a Values<'py>,
     /// Some values may be missing.
     pub partial: bool,
+    /// What a field of the user's own raised at a partial call.
+    pub failed: RefCell<Option<PyErr>>,
 }
 
 impl<'py> Caller<'_, 'py> {
@@ -133,9 +142,16 @@ impl<'py> Caller<'_, 'py> {
             Source::Payload(object) => {
                 let payload = match self.payload(object) {
                     Ok(payload) => payload,
-                    // A field of the user's own that cannot do with these arguments.
-                    Err(_) if partial => return Ok(false),
-                    Err(error) => return Err(error),
+                    Err(error)
+                        if !partial || error.is_instance(py, names::synchronous_only(py)?) =>
+                    {
+                        return Err(error);
+                    }
+                    // It cannot do with these arguments.
+                    Err(error) => {
+                        self.failed.replace(Some(error));
+                        return Ok(false);
+                    }
                 };
                 let from = to.writer.len();
                 to.value(&payload, 0).map_err(|refusal| {
@@ -167,7 +183,11 @@ impl<'py> Caller<'_, 'py> {
 
     fn payload(&self, object: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (args, kwargs) = self.signature.spell(self.py, self.values)?;
-        object.bind(self.py).call_method1("get_key_payload", (self.function, args, kwargs))
+        let before = PARTIAL.replace(self.partial);
+        let payload =
+            object.bind(self.py).call_method1("get_key_payload", (self.function, args, kwargs));
+        PARTIAL.set(before);
+        payload
     }
 
     fn shape<'a>(
@@ -199,21 +219,26 @@ impl<'py> Caller<'_, 'py> {
         };
         match &field.source {
             Source::Arguments(arguments) => {
+                if let Some(missing) = arguments.missing(values, PARTIAL.get(), py)? {
+                    return Err(PyLookupError::new_err(missing.to_owned()));
+                }
                 for pick in &arguments.picks {
-                    put(&pick.name, arguments.find(pick, values, true, py)?)?;
+                    put(&pick.name, arguments.find(pick, values, false, py)?)?;
                 }
             }
             Source::Request { request, path, shown } => {
-                let found = match request.find(values, false, py)? {
+                let found = match request.find(values, true, py)? {
                     Found::Value(request) => path.follow(request)?,
-                    nothing => nothing,
+                    Found::Absent => Found::Absent,
+                    Found::Unbound => return Err(PyLookupError::new_err("the request")),
                 };
                 put(shown, found)?;
             }
             Source::Query { request, params } => {
-                let query = match request.find(values, false, py)? {
+                let query = match request.find(values, true, py)? {
                     Found::Value(request) => query_of(&request)?,
-                    _ => None,
+                    Found::Absent => None,
+                    Found::Unbound => return Err(PyLookupError::new_err("the request")),
                 };
                 match params {
                     None => {
@@ -266,10 +291,7 @@ impl Field {
     /// What a partial call must say for this field, for people.
     pub fn needs(&self) -> String {
         match &self.source {
-            Source::Arguments(arguments) => {
-                let names: Vec<&str> = arguments.picks.iter().map(|p| p.name.as_str()).collect();
-                names.join(", ")
-            }
+            Source::Arguments(arguments) => arguments.needs(),
             Source::Request { .. } | Source::Query { .. } => "the request".to_owned(),
             _ => format!("what the field {:?} needs", self.name),
         }
@@ -371,11 +393,13 @@ pub fn compile_field(field: FieldSpec<'_>, spec: &mut Encoder) -> PyResult<Field
         "constant" => {
             let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = data.extract()?;
             let mut encoder = Encoder { writer: Writer::new(), sort_lists };
-            if encoder.value(&value, 0).is_err() {
-                return Err(PyTypeError::new_err(format!(
-                    "cache_result: the constant of the key field {name:?} has no stable key"
-                )));
-            }
+            encoder.value(&value, 0).map_err(|refusal| {
+                refusal.blame(
+                    py,
+                    &format!("the constant of the key field {name:?}"),
+                    "a key constructor",
+                )
+            })?;
             let payload = PyDict::new(py);
             payload.set_item(key, &value)?;
             Source::Constant {
@@ -407,6 +431,7 @@ pub fn field_payload<'py>(
         super::bind::explain(function, label, args, Some(kwargs), true)
     })?;
     let signature = &signature;
-    let caller = Caller { py, label, function, signature, values: &values, partial: true };
+    let failed = RefCell::new(None);
+    let caller = Caller { py, label, function, signature, values: &values, partial: true, failed };
     caller.payload_of(&field)
 }

@@ -2,8 +2,9 @@
 //!
 //! Being too loose only invalidates too much, so no value keeps its type here.
 
+use super::encoders;
 use super::names;
-use super::objects::resolve_lazy;
+use super::objects::{defines, resolve_lazy};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
@@ -30,15 +31,18 @@ pub fn loose(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     if let Some(resolved) = resolve_lazy(value)? {
         return loose(&resolved);
     }
-    if value.is_instance(names::enumeration(py)?)? {
+    let class = value.get_type();
+    if defines(&class, "__cache_key__")? || encoders::of(&class).is_some() {
+        return Ok(None); // the value alone says what it equals
+    }
+    if names::is_kind(value, names::enumeration(py)?) {
         return loose(&value.getattr(intern!(py, "_value_"))?);
     }
-    if value.is_instance(names::model(py)?)? {
+    if names::is_kind(value, names::model(py)?) {
         return loose(&value.getattr(intern!(py, "pk"))?);
     }
     if value.is_instance_of::<PyInt>() {
-        let plain = py.get_type::<PyInt>().call_method1("__int__", (value,))?;
-        return Ok(Some(plain.str()?.to_string()));
+        return loose(&py.get_type::<PyInt>().call_method1("__int__", (value,))?);
     }
     if value.is_instance_of::<PyString>() {
         // SafeString and other subclasses: the characters alone.

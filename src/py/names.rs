@@ -42,6 +42,9 @@ imported!(timezone: PyType = "datetime", "timezone");
 imported!(decimal: PyType = "decimal", "Decimal");
 imported!(/// A token for a class that cannot be imported.
     class_token: PyAny = "cache_result.keys.identity", "class_token");
+imported!(member_descriptor: PyType = "types", "MemberDescriptorType");
+imported!(dataclass_fields: PyAny = "dataclasses", "fields");
+imported!(synchronous_only: PyType = "django.core.exceptions", "SynchronousOnlyOperation");
 imported!(is_coroutine_function: PyAny = "asgiref.sync", "iscoroutinefunction");
 imported!(http_request: PyType = "django.http", "HttpRequest");
 imported!(multi_value_dict: PyType = "django.utils.datastructures", "MultiValueDict");
@@ -50,7 +53,6 @@ imported!(uuid: PyType = "uuid", "UUID");
 imported!(enumeration: PyType = "enum", "Enum");
 imported!(pure_path: PyType = "pathlib", "PurePath");
 imported!(ordered_dict: PyType = "collections", "OrderedDict");
-imported!(default_dict: PyType = "collections", "defaultdict");
 imported!(model: PyType = "django.db.models", "Model");
 imported!(lazy_object: PyType = "django.utils.functional", "LazyObject");
 imported!(lazy_empty: PyAny = "django.utils.functional", "empty");

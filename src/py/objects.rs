@@ -11,6 +11,7 @@ use super::names;
 use super::refusal::{Refusal, refuse_class, refuse_unknown, refuse_unsaved};
 use super::standard;
 use crate::key::Tag;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
@@ -35,12 +36,12 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
         to.object(b'r', &class_identity(&class)?, value)?;
         return to.value(&state, depth + 1);
     }
-    if class.hasattr(intern!(py, "__cache_key__"))? {
+    if defines(&class, "__cache_key__")? {
         let state = value.call_method0(intern!(py, "__cache_key__"))?;
         to.object(b'k', &class_identity(&class)?, value)?;
         return to.value(&state, depth + 1);
     }
-    if value.is_instance(names::enumeration(py)?)? {
+    if names::is_kind(value, names::enumeration(py)?) {
         to.object(b'e', &class_name(&class)?, value)?;
         let name = value.getattr(intern!(py, "_name_"))?;
         if name.is_none() {
@@ -51,13 +52,13 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
     if standard::encode(to, value, &class, depth)? {
         return Ok(());
     }
-    if value.is_instance(names::model(py)?)? {
+    if names::is_kind(value, names::model(py)?) {
         return model(to, value, depth);
     }
-    if class.hasattr(intern!(py, "__dataclass_fields__"))? {
+    if defines(&class, "__dataclass_fields__")? {
         return dataclass(to, value, &class, depth);
     }
-    if class.hasattr(intern!(py, "__pydantic_fields__"))? {
+    if defines(&class, "__pydantic_fields__")? {
         to.object(b'p', &class_name(&class)?, value)?;
         let parts = ["__dict__", "__pydantic_extra__", "__pydantic_private__"];
         to.writer.open(Tag::Tuple, parts.len());
@@ -67,6 +68,16 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
         return Ok(());
     }
     Err(refuse_unknown(value))
+}
+
+/// Whether the class or one of its bases has such an attribute of its own; its metaclass does not count.
+pub fn defines(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
+    for base in class.mro().iter() {
+        if base.getattr(intern!(class.py(), "__dict__"))?.contains(name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a lazy translation or a `SimpleLazyObject` stands for; `None` for other values.
@@ -104,7 +115,7 @@ pub fn class_name(class: &Bound<'_, PyType>) -> Result<String, Refusal> {
 
 /// [`class_name`]; or, for a class that says itself what its instances' keys are, a name that holds
 /// in this process.
-fn class_identity(class: &Bound<'_, PyType>) -> PyResult<String> {
+pub fn class_identity(class: &Bound<'_, PyType>) -> PyResult<String> {
     Ok(match importable_name(class)? {
         Ok(name) => name,
         Err((module, qualname)) => {
@@ -122,38 +133,42 @@ fn importable_name(class: &Bound<'_, PyType>) -> PyResult<Result<String, (String
     for part in qualname.split('.') {
         found = found.and_then(|holder| holder.getattr(part).ok());
     }
-    let importable = found.is_some_and(|found| found.is(class));
+    let ambiguous = module.contains(':') || qualname.contains(':');
+    let importable = !ambiguous && found.is_some_and(|found| found.is(class));
     Ok(if importable { Ok(format!("{module}:{qualname}")) } else { Err((module, qualname)) })
 }
 
-/// Attributes that an instance of a subclass carries in `__dict__` and `__slots__`.
-pub fn extras(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
+/// What an instance of a subclass of `base` carries in its `__dict__` and in slots; those of `base`
+/// itself are its own affair.
+pub fn extras(
+    to: &mut Encoder,
+    value: &Bound<'_, PyAny>,
+    base: Option<&Bound<'_, PyType>>,
+    depth: usize,
+) -> Result<(), Refusal> {
     let py = value.py();
     let found = PyDict::new(py);
     if let Some(state) = value.getattr_opt(intern!(py, "__dict__"))? {
         found.update(state.cast::<PyDict>()?.as_mapping())?;
     }
-    for class in value.get_type().mro().iter() {
-        let slots = class.getattr("__dict__")?.call_method1("get", ("__slots__",))?;
-        if slots.is_none() {
-            continue;
+    let slot_type = names::member_descriptor(py)?;
+    for (level, class) in value.get_type().mro().iter().enumerate() {
+        if base.is_some_and(|base| class.is(base)) {
+            break;
         }
-        let slots = if slots.is_instance_of::<PyString>() {
-            PyTuple::new(py, [slots])?.into_any()
-        } else {
-            slots
-        };
-        for slot in slots.try_iter()? {
-            let slot: String = slot?.extract()?;
-            // A private name is stored as Python mangles it.
-            let slot = if slot.starts_with("__") && !slot.ends_with("__") {
-                let owner: String = class.getattr("__name__")?.extract()?;
-                format!("_{}{slot}", owner.trim_start_matches('_'))
-            } else {
-                slot
-            };
-            if let Some(content) = value.getattr_opt(slot.as_str())? {
-                found.set_item(slot, content)?;
+        for pair in class.getattr("__dict__")?.call_method0("items")?.try_iter()? {
+            let (name, slot): (Bound<'_, PyString>, Bound<'_, PyAny>) = pair?.extract()?;
+            if !names::is_kind(&slot, slot_type) {
+                continue;
+            }
+            match slot.call_method1("__get__", (value,)) {
+                // Two classes may have slots of one name.
+                Ok(content) if found.contains(&name)? => {
+                    found.set_item(format!("{name} of {level}"), content)?;
+                }
+                Ok(content) => found.set_item(name, content)?,
+                Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -179,12 +194,11 @@ fn dataclass(
     depth: usize,
 ) -> Result<(), Refusal> {
     to.object(b'D', &class_name(class)?, value)?;
-    let fields = class.getattr("__dataclass_fields__")?;
-    let fields = fields.cast::<PyDict>()?.keys();
     let state = PyDict::new(value.py());
-    for name in fields.iter() {
-        // Class variables and init-only ones are fields of the class, not of the instance.
-        if let Some(content) = value.getattr_opt(name.cast::<PyString>()?)? {
+    for field in names::dataclass_fields(value.py())?.call1((class,))?.try_iter()? {
+        let name = field?.getattr("name")?;
+        let name = name.cast::<PyString>()?;
+        if let Some(content) = value.getattr_opt(name)? {
             state.set_item(name, content)?;
         }
     }
@@ -193,7 +207,7 @@ fn dataclass(
     to.writer.open(Tag::Tuple, 1 + usize::from(inherited));
     to.dict(&state, depth)?;
     if inherited {
-        extras(to, value, depth)?;
+        extras(to, value, None, depth)?;
     }
     Ok(())
 }

@@ -85,7 +85,10 @@ impl Run {
             if params.is_none_or(wanted) {
                 let values =
                     list.try_iter()?.map(|value| Ok(value?.str()?.to_string_lossy().into_owned()));
-                let values = values.collect::<PyResult<Vec<String>>>()?;
+                let mut values = values.collect::<PyResult<Vec<String>>>()?;
+                if field.sort_lists {
+                    values.sort_unstable();
+                }
                 texts.push(format!("{}={}", name.str()?.to_string_lossy(), values.join("+")));
             }
         }
@@ -119,6 +122,7 @@ impl Run {
         if simple.is_empty() {
             self.add_typed(field, None, written);
         }
+        simple.sort_unstable();
         for (name, text) in &simple {
             self.separate(',');
             self.add(field, name, Some(text), text.as_bytes());

@@ -293,7 +293,9 @@ impl Plan {
         if partitions.is_empty() {
             return Ok(self.function_scope);
         }
-        Err(PyValueError::new_err(nothing_to_wipe(caller, &partitions, rules)))
+        let error = PyValueError::new_err(nothing_to_wipe(caller, &partitions, rules));
+        error.set_cause(caller.py, caller.failed.take());
+        Err(error)
     }
 
     /// For Python's garbage collector.

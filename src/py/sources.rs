@@ -49,6 +49,11 @@ fn step<'py>(
     {
         return Ok(Some(attribute));
     }
+    if let Ok(dict) = from.cast::<PyDict>()
+        && !dict.contains(part)?
+    {
+        return Ok(None); // not through `__missing__`, which may add it
+    }
     let sequence = from.is_instance_of::<PyList>() || from.is_instance_of::<PyTuple>();
     let item = match part.to_str()?.parse::<usize>() {
         Ok(index) if sequence => from.get_item(index),
@@ -120,6 +125,35 @@ impl From<ArgumentsSpec> for Arguments {
 }
 
 impl Arguments {
+    /// What a partial call must give, for people.
+    pub fn needs(&self) -> String {
+        let need = |pick: &Pick| match pick.place.attribute {
+            Some(_) => "the view".to_owned(),
+            None => pick.name.clone(),
+        };
+        let mut needs: Vec<String> = self.picks.iter().map(need).collect();
+        needs.dedup();
+        needs.join(", ")
+    }
+
+    /// The name of the first argument that a call, perhaps a partial one, does not give.
+    pub fn missing<'py>(
+        &self,
+        values: &Values<'py>,
+        partial: bool,
+        py: Python<'py>,
+    ) -> PyResult<Option<&str>> {
+        for pick in &self.picks {
+            let named = pick.place.entry.is_none();
+            if (named || partial)
+                && let Found::Unbound = pick.place.find(values, true, py)?
+            {
+                return Ok(Some(&pick.name));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether they are the first `count` parameters, in order and as they are.
     pub fn are_first(&self, count: usize) -> bool {
         let mut places = self.picks.iter().map(|pick| pick.place.parameter);
@@ -136,11 +170,20 @@ impl Arguments {
     ) -> PyResult<Found<'py>> {
         let mut found = pick.place.find(values, partial, py)?;
         if let (Found::Value(value), Some(path)) = (&found, &self.path) {
-            found = path.follow(value.clone())?;
+            let given = !value.is_none();
+            found = match path.follow(value.clone())? {
+                // What has no such path does not name a group.
+                Found::Absent if partial && given => Found::Unbound,
+                followed => followed,
+            };
         }
         if let (Found::Value(value), Some(normalizer)) = (&found, &self.normalizer) {
             match normalizer.bind(py).call1((value,)) {
                 Ok(normal) => found = Found::Value(normal),
+                // Not a failure: the call is made again where it may query.
+                Err(error) if error.is_instance(py, names::synchronous_only(py)?) => {
+                    return Err(error);
+                }
                 // The value stays as it is.
                 Err(error) if error.is_instance_of::<PyException>(py) => {}
                 Err(error) => return Err(error),
@@ -196,15 +239,17 @@ pub struct Request {
     keyword: Option<(usize, Py<PyString>)>,
     rest: Option<usize>,
     view: Option<usize>,
+    of_view: bool,
 }
 
 /// The parameter of that name; the one that takes all other keywords, and the name; the one that
-/// takes all other positional arguments; the view.
-pub type RequestSpec = (Option<usize>, Option<(usize, Py<PyString>)>, Option<usize>, Option<usize>);
+/// takes all other positional arguments; the view; whether the request may be an attribute of it.
+pub type RequestSpec =
+    (Option<usize>, Option<(usize, Py<PyString>)>, Option<usize>, Option<usize>, bool);
 
 impl From<RequestSpec> for Request {
-    fn from((argument, keyword, rest, view): RequestSpec) -> Self {
-        Self { argument, keyword, rest, view }
+    fn from((argument, keyword, rest, view, of_view): RequestSpec) -> Self {
+        Self { argument, keyword, rest, view, of_view }
     }
 }
 
@@ -236,7 +281,7 @@ impl Request {
                 }
             }
         }
-        let first = rest.and_then(|rest| rest.ok()?.get_item(0).ok());
+        let first = rest.filter(|_| self.of_view).and_then(|rest| rest.ok()?.get_item(0).ok());
         let view = self.view.and_then(|at| values[at].clone()).or(first);
         if let Some(view) = &view
             && let Some(request) = view.getattr_opt(intern!(py, "request"))?

@@ -29,16 +29,20 @@ pub fn encode(
     // Class, content, and what the instance carries besides.
     to.object(b's', &class_name(class)?, value)?;
     to.writer.open(Tag::Tuple, 2);
-    match base {
-        Base::BuiltIn => built_in(to, value, depth)?,
+    let base = match base {
+        Base::BuiltIn => {
+            built_in(to, value, depth)?;
+            None
+        }
         Base::Standard(base) => {
             if let Some((kind, state)) = standard(value, &base)? {
                 to.writer.standard(kind);
                 to.value(&state, depth + 1)?;
             }
+            Some(base)
         }
-    }
-    extras(to, value, depth)?;
+    };
+    extras(to, value, base.as_ref(), depth)?;
     Ok(true)
 }
 
@@ -50,11 +54,11 @@ fn standard<'py>(
 ) -> Result<Option<(u8, Bound<'py, PyAny>)>, Refusal> {
     let py = value.py();
     let parts = |names: [&str; 3]| -> PyResult<Bound<'py, PyAny>> {
-        let parts = names.into_iter().map(|name| value.getattr(name));
+        let parts = names.into_iter().map(|name| read(value, class, name));
         Ok(PyTuple::new(py, parts.collect::<PyResult<Vec<_>>>()?)?.into_any())
     };
     Ok(Some(if class.is(names::uuid(py)?) {
-        (b'u', value.getattr(intern!(py, "bytes"))?)
+        (b'u', read(value, class, "bytes")?)
     } else if class.is(names::datetime(py)?) {
         (b't', moment(value, class)?)
     } else if class.is(names::date(py)?) {
@@ -64,7 +68,9 @@ fn standard<'py>(
     } else if class.is(names::timedelta(py)?) {
         (b'l', parts(["days", "seconds", "microseconds"])?)
     } else if class.is(names::decimal(py)?) {
-        (b'd', class.call_method1(intern!(py, "__str__"), (value,))?)
+        // The context of decimals decides on `e` or `E`.
+        let text = class.call_method1(intern!(py, "__str__"), (value,))?;
+        (b'd', text.call_method1(intern!(py, "replace"), ("e", "E"))?)
     } else if value.is_exact_instance_of::<PyRange>() {
         (b'r', parts(["start", "stop", "step"])?)
     } else if value.is_exact_instance_of::<PyMemoryView>() {
@@ -82,6 +88,18 @@ fn standard<'py>(
     } else {
         return Ok(None);
     }))
+}
+
+/// An attribute, as `class` has it.
+fn read<'py>(
+    value: &Bound<'py, PyAny>,
+    class: &Bound<'py, PyType>,
+    name: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    if value.get_type().is(class) {
+        return value.getattr(name);
+    }
+    class.getattr(name)?.call_method1("__get__", (value, value.get_type()))
 }
 
 /// What a subclass derives from.
@@ -131,8 +149,8 @@ fn moment<'py>(
 ) -> Result<Bound<'py, PyAny>, Refusal> {
     let py = value.py();
     let text = base.call_method1(intern!(py, "isoformat"), (value,))?;
-    let fold = value.getattr(intern!(py, "fold"))?;
-    let zone = value.getattr(intern!(py, "tzinfo"))?;
+    let fold = read(value, base, "fold")?;
+    let zone = read(value, base, "tzinfo")?;
     if zone.is_none() {
         return Ok(PyTuple::new(py, [text, fold, zone])?.into_any());
     }
@@ -180,17 +198,13 @@ fn built_in(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Result<
     Ok(())
 }
 
-/// A subclass of `dict`: an `OrderedDict` has its order, a `defaultdict` its factory.
+/// A subclass of `dict`; an `OrderedDict` has an order. (The factory of a `defaultdict` is a slot.)
 fn mapping(to: &mut Encoder, dict: &Bound<'_, PyDict>, depth: usize) -> Result<(), Refusal> {
     let py = dict.py();
     if dict.is_instance(names::ordered_dict(py)?)? {
         let items = names::ordered_dict(py)?.call_method1("items", (dict,))?;
         let pairs = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         return to.sequence(Tag::List, pairs.iter(), dict, depth);
-    }
-    if dict.is_instance(names::default_dict(py)?)? {
-        to.writer.open(Tag::Tuple, 2);
-        to.value(&dict.getattr("default_factory")?, depth + 1)?;
     }
     to.dict(dict, depth)
 }

@@ -7,11 +7,14 @@ import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache_result import ArgsKeyField, UnkeyableArgument, cache_result
-from tests.property.values import ALIKE, TRICKY, Keyed, identity, values
+from tests.property.values import ALIKE, TRICKY, Keyed, copyable, identity, values
+
+# Under load a single example may take long.
+given_time = settings(deadline=None)
 
 
 @cache_result(name="test-keys.one")
@@ -50,17 +53,20 @@ def test_what_is_the_same_has_one_key(left, right):
     assert one.get_cache_key(left) == one.get_cache_key(right)
 
 
+@given_time
 @given(values, values)
 def test_different_values_have_different_keys(left, right):
     same = identity(left) == identity(right)
     assert (one.get_cache_key(left) == one.get_cache_key(right)) == same
 
 
-@given(values)
+@given_time
+@given(copyable)
 def test_a_copy_has_the_key_of_its_original(value):
     assert one.get_cache_key(value) == one.get_cache_key(copy.deepcopy(value))
 
 
+@given_time
 @given(values, values, values, values)
 def test_arguments_do_not_run_into_each_other(a, b, c, d):
     same = (identity(a), identity(b)) == (identity(c), identity(d))
@@ -73,12 +79,14 @@ arguments = st.tuples(
 )
 
 
+@given_time
 @given(arguments, arguments)
 def test_calls_do_not_run_into_each_other(left, right):
     keys = [anything.get_cache_key(*args, **kwargs) for args, kwargs in (left, right)]
     assert (keys[0] == keys[1]) == (left == right)
 
 
+@given_time
 @given(values, values)
 def test_keys_suit_every_backend(a, b):
     """At most 200 characters, no spaces, no control characters, nothing beyond ASCII."""
@@ -87,6 +95,7 @@ def test_keys_suit_every_backend(a, b):
     assert set(key) <= set(string.ascii_letters + string.digits + string.punctuation)
 
 
+@given_time
 @given(st.text())
 def test_any_text_of_a_developer_suits_every_backend(text):
     wrapper = cache_result(

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from inspect import Parameter, Signature, signature
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from weakref import WeakSet, WeakValueDictionary
 
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, FieldSpec
+from cache_result.keys.parameters import is_method_of_view
+from cache_result.keys.requests import RequestKeyField
+from cache_result.threads import off_the_loop
 
+_OWN_ATTRIBUTES = frozenset({"_own", "_declared"})
 _PARTITION_CHARS = 48
 """The longest readable partition; a key has 200 characters at most."""
 
@@ -29,6 +34,22 @@ class _Namespace(dict[str, Any]):
         super().__setitem__(name, value)
 
 
+def _declared_by(base: type) -> set[str]:
+    """The fields that a constructor or a mixin has."""
+    of_mixins = {
+        name for cls in base.__mro__ for name, v in vars(cls).items() if isinstance(v, CacheKeyField)
+    }
+    return {*getattr(base, "_declared", ()), *of_mixins}
+
+
+def _holds_field(value: Any) -> bool:
+    """Whether a value looks like a field that was miswritten."""
+    if isinstance(value, type):
+        return issubclass(value, CacheKeyField)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return any(isinstance(item, CacheKeyField) or _holds_field(item) for item in items)
+
+
 class KeyConstructorType(type):
     """Collects the key fields of a class. They are no attributes of it, so they may have any name."""
 
@@ -42,7 +63,13 @@ class KeyConstructorType(type):
     def __new__(
         metacls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **kwargs: Any
     ) -> "KeyConstructorType":
-        inherited = {field for base in bases for field in getattr(base, "_declared", ())}
+        for attribute, value in namespace.items():
+            if attribute not in _OWN_ATTRIBUTES and _holds_field(value):
+                raise TypeError(
+                    f"cache_result: {name}.{attribute} = {value!r} is no key field; write each field as an "
+                    f'attribute of its own, as {attribute} = ArgsKeyField("user_id")'
+                )
+        inherited = {field for base in bases for field in _declared_by(base)}
         own = {
             attribute: value
             for attribute, value in namespace.items()
@@ -100,7 +127,11 @@ class KeyConstructor(metaclass=KeyConstructorType):
         options: dict[str, Any] = dict(_OPTIONS)
         for base in reversed(cls.__mro__):
             meta = vars(base).get("Meta")
-            for name in dir(meta) if isinstance(meta, type) else ():
+            if meta is not None and not isinstance(meta, type):
+                raise TypeError(
+                    f"cache_result: {base.__name__}.Meta = {meta!r}: write `class Meta:` with options in it"
+                )
+            for name in dir(meta) if meta is not None else ():
                 if not name.startswith("_"):
                     options[name] = _option(cls.__name__, name, getattr(meta, name))
         cls._options = options
@@ -139,7 +170,8 @@ class KeyConstructor(metaclass=KeyConstructorType):
     @property
     def style(self) -> tuple[int, bool]:
         """The longest readable partition, and whether a longer one is hashed."""
-        return self._options["max_key_suffix_length"], self._options["hash_suffix_on_overflow"]
+        longest = min(self._options["max_key_suffix_length"], _PARTITION_CHARS)
+        return longest, self._options["hash_suffix_on_overflow"]
 
     def compile(self, parameters: Signature, label: str) -> list[FieldSpec]:
         """The fields in the form in which the Rust core runs them.
@@ -180,34 +212,33 @@ class KeyConstructor(metaclass=KeyConstructorType):
     @classmethod
     async def awipe(cls, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of :meth:`wipe`."""
-        for storage, scopes in cls._scopes(args, kwargs):
+        for storage, scopes in await off_the_loop(cls._scopes, args, kwargs):
             await storage.aperform("invalidate", scopes)
 
     @classmethod
     def _scopes(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, list[bytes]]]:
         """What is to be wiped, by cache."""
         wrappers = cls.wrappers()
-        known = [_taken(wrapper, kwargs) for wrapper in wrappers]
-        unknown = set(kwargs).difference(*known) if wrappers else set()
+        known = [_arguments(wrapper, args, kwargs) for wrapper in wrappers]
+        unknown = set(kwargs).difference(*(used for _, _, used in known)) if wrappers else set()
         if unknown:
             raise TypeError(
                 f"cache_result: no function that uses {cls.__name__} has an argument "
                 f"{', '.join(sorted(unknown))}"
             )
         scopes: dict[int, tuple[Any, list[bytes]]] = {}
-        for wrapper, taken in zip(wrappers, known, strict=True):
+        for wrapper, (given, named, _) in zip(wrappers, known, strict=True):
             storage = wrapper.storage
-            if args or kwargs:
-                scope = wrapper._prefix_scope(args, {name: kwargs[name] for name in taken})
-            else:
-                scope = wrapper._function_scope()
+            whole = not args and not kwargs
+            scope = wrapper._function_scope() if whole else wrapper._prefix_scope(given, named)
             scopes.setdefault(id(storage), (storage, []))[1].append(scope)
         return list(scopes.values())
 
     @classmethod
     def delete_previous_versions(cls) -> int:
-        """Deletes the entries that were written under smaller ``Meta.version``, of the functions that
-        use this constructor; returns how many. They are unreachable anyway: this frees their bytes.
+        """Deletes the entries of the functions that use this constructor which were written under its
+        namespace and a smaller ``Meta.version``; returns how many. They are unreachable anyway: this
+        frees their bytes.
 
         Looks through the keys that begin with the namespace, in batches: a maintenance command, for
         caches that can list their keys (LocMem, Redis, the database); elsewhere entries go when they
@@ -234,13 +265,21 @@ class KeyConstructor(metaclass=KeyConstructorType):
         return cls.wrappers()
 
 
-def _taken(wrapper: Any, kwargs: dict[str, Any]) -> list[str]:
-    """The keywords that the wrapper's function has."""
-    parameters = signature(wrapper.func).parameters.values()
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
-        return list(kwargs)
-    names = {parameter.name for parameter in parameters}
-    return [name for name in kwargs if name in names]
+def _arguments(
+    wrapper: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], set[str]]:
+    """What of a wipe's arguments the wrapper's function takes, and the keywords that were used."""
+    parameters = signature(wrapper.func)
+    every = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.parameters.values())
+    named = {name: value for name, value in kwargs.items() if every or name in parameters.parameters}
+    used = set(named)
+    if not args and is_method_of_view(parameters):
+        # A method finds its request in the view.
+        fields = wrapper.key_constructor.fields.values()
+        names = {field.request_arg for field in fields if isinstance(field, RequestKeyField)}
+        for name in names.intersection(kwargs).difference(named):
+            args, used = (SimpleNamespace(request=kwargs[name], kwargs={}),), {*used, name}
+    return args, named, used
 
 
 def _option(owner: str, name: str, value: Any) -> Any:
@@ -251,7 +290,7 @@ def _option(owner: str, name: str, value: Any) -> Any:
     """
     if name not in _OPTIONS:
         raise TypeError(f"{owner}.Meta.{name} is not an option; there are {', '.join(_OPTIONS)}")
-    if value is None:
+    if value is None or (name == "key_identifier" and value == ""):
         return _OPTIONS[name]
     given = f"{owner}.Meta.{name} = {value!r}"
     if name == "version":
@@ -298,6 +337,8 @@ class InlineKeyConstructor(KeyConstructor):
         if not isinstance(fields, Mapping):
             raise TypeError(f"InlineKeyConstructor(fields={fields!r}): give a dict of key fields")
         for name, field in fields.items():
+            if not isinstance(name, str):
+                raise TypeError(f"InlineKeyConstructor: the field name {name!r} is no text")
             if not isinstance(field, CacheKeyField):
                 raise TypeError(
                     f"InlineKeyConstructor: {name!r} is {field!r}; give a key field such as ArgsKeyField"
@@ -311,15 +352,16 @@ class InlineKeyConstructor(KeyConstructor):
             "namespace": namespace,
             "key_identifier": key_identifier,
         }
-        options = {name: value for name, value in options.items() if value is not None}
+        options = {name: _option(cls.__name__, name, value) for name, value in options.items()}
         # The constructor holds its fields, so their addresses are theirs as long as it is remembered.
         made_of = (cls, tuple((name, id(field)) for name, field in fields.items()), *options.items())
         with cls._lock:
             known = cls._made.get(made_of)
         if known is not None:
             return known
-        body = {**fields, "Meta": type("Meta", (), options)}
-        subclass: type[Any] = KeyConstructorType(cls.__name__, (cls,), body)
+        subclass: Any = KeyConstructorType(cls.__name__, (cls,), {"Meta": type("Meta", (), options)})
+        subclass._own = dict(fields)
+        subclass._declared = {**cls._declared, **fields}
         made: InlineKeyConstructor = object.__new__(subclass)
         with cls._lock:
             return cls._made.setdefault(made_of, made)

@@ -1,13 +1,13 @@
 """Key fields: what of a call goes into its key."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from inspect import Signature, signature
 from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction
 
 from cache_result import _core
-from cache_result.keys.identity import label_of
+from cache_result.keys.identity import callable_id, label_of
 from cache_result.keys.parameters import PickSpec, parameter_specs, pick_arguments
 
 FieldSpec = tuple[str, str, tuple[Any, str | None], bool, bool, bool]
@@ -36,7 +36,9 @@ class CacheKeyField:
         """What this field contributes to the key: a dict of values that have keys.
 
         ``args`` and ``kwargs`` are the call's arguments, bound to the signature and with defaults
-        applied, so that calls that bind alike contribute alike. What is not there is ``ABSENT``.
+        applied, so that calls that bind alike contribute alike. What is not there is ``ABSENT``. A wipe
+        asks a partition field with the arguments that it was given alone: where they do not do, raise
+        an error.
         """
         raise TypeError(f"{type(self).__name__} must override get_key_payload(func, args, kwargs)")
 
@@ -50,6 +52,8 @@ class CacheKeyField:
 
         :raises ValueError: when the function cannot have what the field is about.
         """
+        if type(self).get_key_payload is CacheKeyField.get_key_payload:
+            raise TypeError(f"{type(self).__name__} must override get_key_payload(func, args, kwargs)")
         data = (self, self.describe())
         return (name, "payload", data, self.partition, self.hash_value, self.sort_lists)
 
@@ -131,19 +135,17 @@ class ArgsKeyField(CompiledKeyField):
                 f"it has {known}"
             ) from None
         names = [name for *_, name in picks]
-        return (picks, self._parts, self.normalizer), f"{names} {self.path} {self._normalizer_name()}"
+        return (picks, self._parts, self.normalizer), f"{names} {self.path!r} {self._normalizer_id()}"
 
     def _pick(self, parameters: Signature, names: list[str] | None) -> list[PickSpec]:
         return pick_arguments(parameters, names)
 
     def describe(self) -> str:
         """What distinguishes this field from others of its class."""
-        return f"{super().describe()} {self.arguments} {self.path} {self._normalizer_name()}"
+        return f"{super().describe()} {self.arguments} {self.path!r} {self._normalizer_id()}"
 
-    def _normalizer_name(self) -> str:
-        if self.normalizer is None:
-            return ""
-        return getattr(self.normalizer, "__qualname__", type(self.normalizer).__qualname__)
+    def _normalizer_id(self) -> str:
+        return "" if self.normalizer is None else callable_id(self.normalizer)
 
 
 class ConstantKeyField(CompiledKeyField):
@@ -180,12 +182,13 @@ def name_list(owner: str, given: Any, what: str) -> list[str]:
     if not isinstance(given, Iterable):
         raise TypeError(f"{owner}({given!r}): give the name of {what}, a list of names, or '*' for all")
     names = [given] if isinstance(given, str) else list(given)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    whole = len(names) > 1 and "*" in names
+    if whole or not names or not all(isinstance(name, str) and name for name in names):
         raise TypeError(f"{owner}({given!r}): give the name of {what}, a list of names, or '*' for all")
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(f"{owner}({given!r}) names {', '.join(sorted(twice))} twice")
-    return names
+    return sorted(names) if isinstance(given, Set) else names
 
 
 def split_path(owner: str, path: Any) -> list[str]:

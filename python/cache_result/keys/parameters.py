@@ -10,9 +10,9 @@ ParameterSpec = tuple[str, int, Any, bool]
 PickSpec = tuple[int, str | None, str | None, Any, str]
 """Parameter, attribute of it, entry of that, what is meant where a partial call does not say, name."""
 
-RequestSpec = tuple[int | None, tuple[int, str] | None, int | None, int | None]
+RequestSpec = tuple[int | None, tuple[int, str] | None, int | None, int | None, bool]
 """The parameter of that name; the one that takes all other keywords, and the name; the one that takes
-all other positional arguments; the view."""
+all other positional arguments; the view; whether the request may be an attribute of it."""
 
 _VIEWS = frozenset({"self", "view"})
 _NO_URL_KWARGS = frozenset({"self", "cls", "request"})
@@ -43,15 +43,19 @@ def pick_url_kwargs(parameters: Signature, names: Iterable[str] | None) -> list[
     :raises LookupError: with the name of an argument that the view cannot have.
     """
     known = list(parameters.parameters.values())
-    of_view = bool(known) and known[0].name in _VIEWS
+    names_of_view = {parameter.name for parameter in known}
+    of_helper = bool(known) and known[0].name in _VIEWS and "request" not in names_of_view
     picks: list[PickSpec]
     if names is None:
         picks = [_pick(at, p) for at, p in enumerate(known) if p.name not in _NO_URL_KWARGS]
-        return picks if picks or not of_view else [(0, "kwargs", None, None, "kwargs")]
+        return [*picks, (0, "kwargs", None, None, "kwargs of the view")] if of_helper else picks
     picks = []
     for name in names:
-        given = _find(known, name) is not None or not of_view
-        picks.append(_pick_named(known, name) if given else (0, "kwargs", name, None, name))
+        at = _find(known, name)
+        if at is not None or not of_helper:
+            picks.append(_pick_named(known, name))
+        if of_helper and (at is None or known[at].name != name):
+            picks.append((0, "kwargs", name, None, name if at is None else f"{name} of the view"))
     return picks
 
 
@@ -67,8 +71,14 @@ def find_request(parameters: Signature, argument: str, of_view: bool) -> Request
     rest = _index(known, Parameter.VAR_POSITIONAL)
     view = 0 if of_view and known and known[0].name in _VIEWS else None
     keyword = None if keywords is None else (keywords, argument)
-    found = (at, keyword, rest, view)
-    return None if found == (None, None, None, None) else found
+    if (at, keyword, rest, view) == (None, None, None, None):
+        return None
+    return (at, keyword, rest, view, of_view)
+
+
+def is_method_of_view(parameters: Signature) -> bool:
+    """Whether the first argument may be a view."""
+    return next(iter(parameters.parameters), None) in _VIEWS
 
 
 def _pick(at: int, parameter: Parameter) -> PickSpec:

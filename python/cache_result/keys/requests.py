@@ -74,11 +74,12 @@ class RequestValueKeyField(RequestKeyField):
 
     def specify(self, parameters: Signature, label: str) -> tuple[Any, str | None]:
         """Data for the Rust core, and what distinguishes it."""
-        return (self._find_request(parameters, label), self._parts, self.path), self.path
+        data = (self._find_request(parameters, label), self._parts, self.path)
+        return data, f"{self.path!r} {self.request_arg!r}"
 
     def describe(self) -> str:
         """What distinguishes this field from others of its class."""
-        return f"{super().describe()} {self.path}"
+        return f"{super().describe()} {self.path!r} {self.request_arg!r}"
 
 
 class QueryParamsKeyField(RequestKeyField):
@@ -114,16 +115,16 @@ class QueryParamsKeyField(RequestKeyField):
     def specify(self, parameters: Signature, label: str) -> tuple[Any, str | None]:
         """Data for the Rust core, and what distinguishes it."""
         params = None if self.params == ["*"] else self.params
-        return (self._find_request(parameters, label), params), repr(self.params)
+        return (self._find_request(parameters, label), params), f"{self.params} {self.request_arg!r}"
 
     def describe(self) -> str:
         """What distinguishes this field from others of its class."""
-        return f"{super().describe()} {self.params}"
+        return f"{super().describe()} {self.params} {self.request_arg!r}"
 
 
 class ViewKwargsKeyField(ArgsKeyField):
     """The arguments that a view has from its URL: those of the call without ``self``, ``cls`` and
-    ``request``. On a view's helper that is not given them they are those in ``self.kwargs``.
+    ``request``. On a view's helper, a method without ``request``, those in ``self.kwargs`` besides.
 
     Takes what :class:`ArgsKeyField` takes.
     """

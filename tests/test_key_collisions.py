@@ -1,6 +1,7 @@
 """Pairs that look alike to a careless encoder, and values that look different and are not."""
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -14,6 +15,7 @@ import time
 import types
 import uuid
 import weakref
+import xxsubtype  # type: ignore[import-not-found]
 from typing import Any, ClassVar
 
 import pytest
@@ -151,6 +153,16 @@ ZONE = datetime.timezone(datetime.timedelta(0), "zone")
 )
 def test_different_values_have_different_keys(one, two):
     assert function.get_cache_key(one) != function.get_cache_key(two)
+
+
+def test_what_only_C_knows_of_a_value_is_not_forgotten():
+    """As the nanoseconds of a pandas.Timestamp; this list of CPython's has a number beside its items."""
+    one, two = xxsubtype.spamlist(), xxsubtype.spamlist()
+    two.setstate(1)
+    keys = []
+    with contextlib.suppress(UnkeyableArgument):  # which would do as well
+        keys = [function.get_cache_key(one), function.get_cache_key(two)]
+    assert len(set(keys)) == len(keys)
 
 
 class Equal(type):

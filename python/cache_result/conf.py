@@ -28,6 +28,14 @@ class CacheResultSettings:
     """Seconds after which a filler in another process counts as dead. Longer than the slowest function."""
     CLOSE_TIMEOUT: float = 5.0
     """Seconds that a generation written by an invalidation lives before a fill makes a lasting one."""
+    CLOSE_SCOPES: bool = True
+    """Close the scopes of a change just before its COMMIT, so that from then on nobody gets older data.
+    False: change their generations right after it only."""
+    ON_CLOSE_FAILURE: str = "log"
+    """What happens when the cache cannot be told of a change before its COMMIT: "log", or "raise", which
+    stops the COMMIT."""
+    MAX_SCOPES_PER_TRANSACTION: int = 1000
+    """A transaction that changes more scopes of a function than this changes the function as a whole."""
     BREAKER: tuple[int, float] = (3, 5.0)
     """After so many failures in a row the backend is left alone for so many seconds."""
 
@@ -51,6 +59,12 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "FLIGHT_TIMEOUT": ("a positive number of seconds", _is_seconds),
     "LEASE_TIMEOUT": ("a number of seconds from 1", _is_timeout),
     "CLOSE_TIMEOUT": ("a number of seconds from 1", _is_timeout),
+    "CLOSE_SCOPES": ("True or False", lambda v: isinstance(v, bool)),
+    "ON_CLOSE_FAILURE": ('"log" or "raise"', lambda v: v in ("log", "raise")),
+    "MAX_SCOPES_PER_TRANSACTION": (
+        "a positive whole number",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0,
+    ),
     "BREAKER": (
         "a pair (failures, seconds)",
         lambda v: (

@@ -203,9 +203,19 @@ class Storage:
         yield from self._renew(scopes)
         return True
 
-    def _renew(self, scopes: Sequence[bytes]) -> Plan[None]:
+    @operation
+    def close(self, scopes: Sequence[bytes], writer: int) -> Plan[bool]:
+        """Closes scopes until ``reopen``, or until the writer counts as dead: their calls store nothing."""
+        yield from self._renew(scopes, _core.closed_token)
+        return True
+
+    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
+        """Opens closed scopes with a new generation of each."""
+        return self.invalidate(scopes)
+
+    def _renew(self, scopes: Sequence[bytes], draw: Callable[[], int] = _core.fresh_token) -> Plan[None]:
         """Writes new tokens and reads them back: some backends swallow what they cannot write."""
-        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in scopes}
+        tokens = {_core.generation_key(scope): draw() for scope in scopes}
         if len(tokens) == 1:
             ((key, token),) = tokens.items()
             yield "set", key, token, self._close_timeout
@@ -353,6 +363,16 @@ class LocalStorage(Storage):
     def invalidate(self, scopes: Sequence[bytes]) -> bool:
         """Starts a new generation of each scope."""
         cast(_core.Index, self.index).renew(list(scopes))
+        return True
+
+    def close(self, scopes: Sequence[bytes], writer: int) -> bool:
+        """Closes scopes until the writer opens them or counts as dead."""
+        cast(_core.Index, self.index).close(list(scopes), writer, self._close_timeout)
+        return True
+
+    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
+        """Opens scopes that this writer has closed; others may still have them closed."""
+        cast(_core.Index, self.index).open(list(scopes), writer)
         return True
 
     async def aperform(self, name: str, *args: Any) -> Any:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakSet, finalize, ref
 
-from django.db import connections
+from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -30,6 +30,8 @@ _READ = re.compile(
     r"|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))",
     re.IGNORECASE | re.DOTALL,
 )
+_REFUSED = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
+"""What a COMMIT raises that is a rollback for sure."""
 _SECOND_STATEMENT = re.compile(r";\s*\S")
 
 
@@ -38,7 +40,10 @@ class Targets(Protocol):
 
     def merge(self, other: Any) -> None: ...
     def touch(self, scopes: Iterable[bytes]) -> bool: ...
+    def close(self) -> None: ...
     def invalidate(self) -> bool: ...
+    def abandon(self) -> bool: ...
+    def release(self) -> None: ...
     def rewarm(self) -> None: ...
 
 
@@ -93,6 +98,7 @@ def watch_writes(
     if in_transaction(connection):
         record(connection.alias, targets)
         return execute(sql, params, many, context)
+    targets.close()
     try:
         return execute(sql, params, many, context)
     finally:
@@ -211,7 +217,14 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
     return transaction
 
 
-def _end(connection: BaseDatabaseWrapper, *, committed: bool) -> bool:
+def _close(connection: BaseDatabaseWrapper) -> None:
+    """The transaction on ``connection`` is about to be committed."""
+    transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
+    if transaction is not None and not transaction.over and transaction.targets is not None:
+        transaction.targets.close()
+
+
+def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = False) -> bool:
     """The transaction on ``connection`` is over; its targets change their generations if it may
     have been committed, and what they rewarm waits until the connection is in autocommit mode.
     Returns whether generations were written to a database."""
@@ -221,8 +234,13 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool) -> bool:
     transaction.over = True
     _count()
     targets, transaction.targets = transaction.targets, None
-    if not committed or targets is None:
+    if targets is None:
         return False
+    if not committed:
+        targets.release()
+        return False
+    if in_doubt:
+        return targets.abandon()
     setattr(connection, _REWARM, [*getattr(connection, _REWARM, []), targets])
     return targets.invalidate()
 
@@ -252,12 +270,19 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     # Inside an atomic block Django refuses the first three, and then nothing has ended. It clears
     # the flag before it ends the outermost block itself.
     def watched_commit() -> None:
+        if connection.in_atomic_block:
+            commit()
+            return
+        _close(connection)
         try:
             commit()
-        finally:
-            # A COMMIT that raised may have happened all the same.
-            if not connection.in_atomic_block and _end(connection, committed=True):
+        except BaseException as error:
+            # Unless the database has said no, it may have happened all the same.
+            if _end(connection, committed=True, in_doubt=not isinstance(error, _REFUSED)):
                 invalidated_in_the_database()
+            raise
+        if _end(connection, committed=True):
+            invalidated_in_the_database()
 
     def watched_rollback() -> None:
         try:
@@ -267,6 +292,8 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
                 _end(connection, committed=False)
 
     def watched_set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        if autocommit and not connection.in_atomic_block:
+            _close(connection)
         try:
             set_autocommit(autocommit, *args, **kwargs)
         finally:

@@ -57,6 +57,14 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         let shared = &tokens[..self.target.scopes.len()];
         let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
         fence.push(own.token());
+        if fence.iter().any(Token::is_closed) {
+            // What is read now may be older or newer than what is committed: nobody shares it.
+            if let Some(lease) = fill.lease {
+                self.release(lease, true).await;
+            }
+            drop(fill.ticket);
+            return self.alone(Status::Bypass, None).await;
+        }
         if !self.arm(own).await {
             return self.run_unstored(fill.status, fill).await;
         }

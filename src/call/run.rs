@@ -81,6 +81,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 return self.alone(Status::Miss, None).await;
             }
             let seen = self.target.tokens(&snapshot);
+            if seen.iter().flatten().any(Token::is_closed) {
+                return self.alone(Status::Bypass, None).await;
+            }
             if self.target.sharing == Sharing::Nobody {
                 return self.fill_unshared(seen).await;
             }

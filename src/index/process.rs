@@ -1,7 +1,11 @@
 //! Generations of an in-process cache, kept in this process and bounded.
 
 use super::{ScopeId, Token};
+use crate::clock;
+use ahash::HashMap;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Scope to token for one in-process store. About 60 bytes per scope.
 ///
@@ -9,6 +13,9 @@ use quick_cache::sync::Cache;
 /// correctness.
 pub struct ProcessIndex {
     tokens: Cache<ScopeId, Token, quick_cache::UnitWeighter, ahash::RandomState>,
+    /// Who is committing changes of which scopes, and until when he is believed to be alive (ms).
+    closings: Mutex<HashMap<ScopeId, Vec<(u64, i64)>>>,
+    closed: AtomicUsize,
 }
 
 impl ProcessIndex {
@@ -22,18 +29,59 @@ impl ProcessIndex {
             ahash::RandomState::new(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { tokens }
+        Self { tokens, closings: Mutex::default(), closed: AtomicUsize::new(0) }
+    }
+
+    /// Closes a scope for `writer`: it has a new generation, and until the writer opens it, or his
+    /// time is over, nobody stores under it.
+    pub fn close(&self, scope: &ScopeId, writer: u64, until: i64) {
+        let mut closings = self.closings.lock();
+        let now = clock::now_ms();
+        // Those of writers who died go when the next one comes.
+        closings.retain(|_, writers| {
+            writers.retain(|(_, until)| *until > now);
+            !writers.is_empty()
+        });
+        closings.entry(*scope).or_default().push((writer, until));
+        self.closed.store(closings.len(), Ordering::Release);
+        drop(closings);
+        self.renew(scope);
+    }
+
+    /// Ends a writer's closing of a scope.
+    pub fn open(&self, scope: &ScopeId, writer: u64) {
+        self.renew(scope);
+        let mut closings = self.closings.lock();
+        if let Some(writers) = closings.get_mut(scope) {
+            writers.retain(|(closer, _)| *closer != writer);
+            if writers.is_empty() {
+                closings.remove(scope);
+            }
+        }
+        self.closed.store(closings.len(), Ordering::Release);
+    }
+
+    fn is_closed(&self, scope: &ScopeId) -> bool {
+        if self.closed.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let now = clock::now_ms();
+        let closings = self.closings.lock();
+        closings.get(scope).is_some_and(|writers| writers.iter().any(|(_, until)| *until > now))
     }
 
     /// The current token, if there is one.
     #[must_use]
     pub fn get(&self, scope: &ScopeId) -> Option<Token> {
-        self.tokens.get(scope)
+        if self.is_closed(scope) { Some(Token::closed()) } else { self.tokens.get(scope) }
     }
 
     /// The current token, made now if there is none.
     #[must_use]
     pub fn ensure(&self, scope: &ScopeId) -> Token {
+        if self.is_closed(scope) {
+            return Token::closed();
+        }
         let made: Result<Token, std::convert::Infallible> =
             self.tokens.get_or_insert_with(scope, || Ok(Token::fresh()));
         match made {
@@ -73,6 +121,25 @@ mod tests {
         let second = index.ensure(&scope);
         assert_ne!(second, first);
         assert_eq!(index.get(&scope), Some(second));
+    }
+
+    #[test]
+    fn a_closed_scope_opens_when_its_last_writer_is_done() {
+        let index = ProcessIndex::new(100);
+        let scope = ScopeId::of(b"scope");
+        let before = index.ensure(&scope);
+        let later = crate::clock::now_ms() + 60_000;
+        index.close(&scope, 1, later);
+        index.close(&scope, 2, later);
+        assert!(index.ensure(&scope).is_closed());
+        index.open(&scope, 1);
+        assert!(index.get(&scope).is_some_and(|token| token.is_closed()));
+        index.open(&scope, 2);
+        let after = index.ensure(&scope);
+        assert!(!after.is_closed() && after != before);
+        // A writer who died is waited for as long as he may be alive.
+        index.close(&scope, 3, crate::clock::now_ms() - 1);
+        assert!(!index.ensure(&scope).is_closed());
     }
 
     #[test]

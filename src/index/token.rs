@@ -32,7 +32,8 @@ impl ScopeId {
     }
 }
 
-/// A generation: 48 bits of time (ms) and 80 random bits. Equality decides.
+/// A generation: 48 bits of time (ms), 79 random bits, and one that says whether its scope is closed.
+/// Equality decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Token(pub [u8; 16]);
@@ -55,7 +56,23 @@ impl Token {
         let mut token = [0; 16];
         token[..6].copy_from_slice(&clock::now_ms().to_be_bytes()[2..]);
         getrandom::fill(&mut token[6..]).expect("the operating system gives random bytes");
+        token[15] &= !1;
         Self(token)
+    }
+
+    /// The token of a scope whose change is being committed: no entry carries it, and nobody stores
+    /// under it.
+    #[must_use]
+    pub fn closed() -> Self {
+        let mut token = Self::fresh();
+        token.0[15] |= 1;
+        token
+    }
+
+    /// Whether this is the token of a closed scope.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0[15] & 1 == 1
     }
 
     /// The token as a number, never zero. Every backend stores integers, most of them without
@@ -75,6 +92,11 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::Token;
+
+    #[test]
+    fn closed_tokens_are_known() {
+        assert!((0..100).all(|_| !Token::fresh().is_closed() && Token::closed().is_closed()));
+    }
 
     #[test]
     fn numbers_round_trip() {

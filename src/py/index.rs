@@ -1,6 +1,7 @@
 //! `_core.Index`: the generations of one in-process cache.
 
 use super::process::scope_id;
+use crate::clock;
 use crate::index::ProcessIndex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,6 +28,24 @@ impl Index {
     fn renew(&self, scopes: Vec<Vec<u8>>) -> PyResult<()> {
         for scope in scopes {
             self.index.renew(&scope_id(&scope)?);
+        }
+        Ok(())
+    }
+
+    /// Closes these scopes for `writer`, for `seconds` at most.
+    fn close(&self, scopes: Vec<Vec<u8>>, writer: u64, seconds: f64) -> PyResult<()> {
+        #[allow(clippy::cast_possible_truncation)] // settings are checked
+        let until = clock::now_ms() + (seconds * 1000.0) as i64;
+        for scope in scopes {
+            self.index.close(&scope_id(&scope)?, writer, until);
+        }
+        Ok(())
+    }
+
+    /// Ends a writer's closing of these scopes.
+    fn open(&self, scopes: Vec<Vec<u8>>, writer: u64) -> PyResult<()> {
+        for scope in scopes {
+            self.index.open(&scope_id(&scope)?, writer);
         }
         Ok(())
     }

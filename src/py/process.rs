@@ -56,6 +56,12 @@ pub fn fresh_token() -> u128 {
     Token::fresh().number()
 }
 
+/// A token that closes its scope.
+#[pyfunction]
+pub fn closed_token() -> u128 {
+    Token::closed().number()
+}
+
 /// The key under which a shared backend keeps the token of the scope with this 16-byte id.
 ///
 /// # Errors

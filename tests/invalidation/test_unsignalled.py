@@ -55,7 +55,7 @@ WRITES = {
         unique_fields=["id"],
     ),
     "raw SQL": lambda a, b: raw("UPDATE app_article SET author_id = %s WHERE author_id = %s", b.pk, a.pk),
-    "raw SQL of another spelling": lambda a, b: raw(f'  update "APP_ARTICLE" set author_id={b.pk}'),
+    "raw SQL of another spelling": lambda a, b: raw(f"  update APP_ARTICLE set author_id={b.pk}"),
     "reverse set": lambda a, b: b.article_set.set(Article.objects.filter(author=a)),
 }
 
@@ -151,6 +151,11 @@ async def test_async_twins(following):
     assert await titles(author.pk) == []
 
 
+def _lock(article):
+    with transaction.atomic():
+        list(Article.objects.select_for_update().filter(pk=article.pk))
+
+
 @on("locmem")
 class TestPrecision:
     """What signals have announced is not taken for more than it is."""
@@ -167,7 +172,7 @@ class TestPrecision:
             lambda article: Article.objects.get_or_create(author_id=article.author_id, title="y"),
             lambda article: Article.objects.create(author_id=article.author_id),
             lambda article: Article.objects.filter(pk=article.pk).exists(),
-            lambda article: list(Article.objects.select_for_update().filter(pk=article.pk)),
+            lambda article: _lock(article),
             lambda article: Author.objects.update(name="another table"),
         ],
         ids=[

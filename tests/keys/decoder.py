@@ -244,6 +244,9 @@ def _object(kind: str, module: str, name: str, state: Any) -> Any:
     match kind, state:
         case "e", _:
             return _member(cls, state)
+        case "s", (tuple(items), dict(carried)) if hasattr(cls, "n_sequence_fields"):
+            hidden = carried.keys() - set(cls.__match_args__)
+            return cls(items, {name: carried[name] for name in hidden})
         case "s", (content, dict(carried)):
             return _carrying(_derived(cls, content), carried)
         case "D", (dict(fields),):
@@ -276,6 +279,8 @@ def _derived(cls: Any, content: Any) -> Any:
         return made
     if isinstance(content, dict | list | set | bytearray):
         return _filled(cls, content)
+    if isinstance(content, pathlib.PurePath):
+        return cls(content)
     base = type(content)
     if base is uuid.UUID:
         return _carrying(cls.__new__(cls), {"int": content.int, "is_safe": content.is_safe})
@@ -303,8 +308,6 @@ def _filled(cls: Any, content: Any, **attributes: Any) -> Any:
 
 def _carrying(made: Any, attributes: dict[str, Any]) -> Any:
     for name, value in attributes.items():
-        if name == "__weakref__":
-            continue
         if hasattr(made, "__dict__") and not hasattr(type(made), name):
             made.__dict__[name] = value
         else:

@@ -8,6 +8,7 @@ import enum
 import importlib.util
 import pathlib
 import struct
+import time
 import types
 import uuid
 import zoneinfo
@@ -132,6 +133,10 @@ class Token(uuid.UUID):
     pass
 
 
+class OwnPath(type(pathlib.Path())):  # type: ignore[misc]
+    pass
+
+
 class Keyed:
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -181,6 +186,11 @@ def stored(model: Any, pk: Any, using: str = "default") -> Any:
     instance._state.db = using
     instance._state.adding = False
     return instance
+
+
+def zoned(year: int, zone: str | None, offset: int) -> time.struct_time:
+    """A tuple whose last two fields only its attributes tell."""
+    return time.struct_time((year, 1, 1, 0, 0, 0, 0, 1, 0, zone, offset))
 
 
 UTC = datetime.UTC
@@ -263,6 +273,7 @@ TRICKY: list[Any] = [
     *(datetime.time(0, fold=1), datetime.time(0, tzinfo=BERLIN), datetime.time(0, tzinfo=PARIS)),
     *(datetime.timedelta(0), datetime.timedelta(1), datetime.timedelta(-1), datetime.timedelta(0, 1)),
     *(datetime.timedelta(0, 0, 1), datetime.datetime.max, datetime.datetime.min),
+    *(zoned(2024, "UTC", 0), zoned(2024, "CET", 0), zoned(2024, "UTC", 1), tuple(zoned(2024, "UTC", 0))),
     # identifiers and paths
     *(
         SOME_UUID,
@@ -275,7 +286,7 @@ TRICKY: list[Any] = [
     ),
     *(pathlib.PurePosixPath("a"), pathlib.PureWindowsPath("a"), pathlib.Path("a"), pathlib.Path("a/b")),
     *(pathlib.PurePosixPath("/a"), pathlib.PureWindowsPath("A"), pathlib.PureWindowsPath("c:a")),
-    *(pathlib.PurePosixPath("."), pathlib.PurePosixPath("\udcff")),
+    *(pathlib.PurePosixPath("."), pathlib.PurePosixPath("\udcff"), OwnPath("a")),
     # ranges
     *(range(3), range(0, 3, 2), range(0, 4, 2), range(1, 3), range(2**80), [0, 1, 2], (0, 1, 2)),
     # classes

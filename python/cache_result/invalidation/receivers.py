@@ -73,9 +73,17 @@ def _before_save(*, sender: type[models.Model], instance: models.Model, using: s
         rows = sender._base_manager.using(using).filter(pk=instance.pk)
         setattr(instance._state, _QUERIED, list(rows) if instance.pk is not None else [])
     loaded.look_up(instance, using)
-    # Should a receiver before ours raise after the save, this has been noted already.
+    adding = instance._state.adding
+    # With a key of its own it may overwrite a row; one that Django draws is new.
+    created = adding and (instance.pk is None or instance._meta.pk.has_default())
+    targets = _targets(sender, Change(instance, () if adding else _olds(instance, using), created=created))
+    if not targets:
+        return
     if transaction.in_transaction(connections[using]):
-        _fire(sender, Change(instance, () if instance._state.adding else _olds(instance, using)), using)
+        # Should a receiver before ours raise after the save, this has been noted already.
+        transaction.record(using, targets)
+    else:
+        statements.close_for_save(instance, targets)
 
 
 def _on_save(
@@ -88,7 +96,13 @@ def _on_save(
     **kwargs: Any,
 ) -> None:
     change = Change(instance, () if created else _olds(instance, using), created=created)
-    _fire(sender, change, using, rewarm=True)
+    targets = _targets(sender, change, rewarm=True)
+    closed = statements.closed_for_save(instance)
+    if closed is not None:
+        closed.merge(targets)
+        targets = closed
+    if targets:
+        transaction.record(using, targets)
     loaded.saved(instance, using, update_fields)
 
 
@@ -108,7 +122,13 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
     return tuple(OldRow(instance, values) for values in loaded.versions(instance, using))
 
 
-def _fire(sender: type[models.Model], change: Change, using: str, *, rewarm: bool = False) -> None:
+def _fire(sender: type[models.Model], change: Change, using: str) -> None:
+    targets = _targets(sender, change)
+    if targets:
+        transaction.record(using, targets)
+
+
+def _targets(sender: type[models.Model], change: Change, *, rewarm: bool = False) -> Targets:
     """The mapped values are read now: what happens to the instance later does not matter."""
     targets = Targets()
     queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
@@ -120,8 +140,7 @@ def _fire(sender: type[models.Model], change: Change, using: str, *, rewarm: boo
         wanted = rewarm and rule.rewarm and (not change.created or rule.trigger_on_create)
         if rows and wanted:
             _aim_rewarm(targets, wrapper, rule, change.instance)
-    if targets:
-        transaction.record(using, targets)
+    return targets
 
 
 def _fire_all(model: type[models.Model], using: str) -> None:

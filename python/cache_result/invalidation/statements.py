@@ -55,6 +55,8 @@ class _Save:
     def __init__(self, instance: Model) -> None:
         self.instance = instance
         self.inserted: set[str] = set()
+        self.closed: Targets | None = None
+        """What its ``pre_save`` has closed, where no COMMIT will do that."""
 
 
 def watch(senders: list[type[Model]], rules_of: RulesOf) -> None:
@@ -67,6 +69,23 @@ def watch(senders: list[type[Model]], rules_of: RulesOf) -> None:
                 _tables.setdefault(table.lower(), set()).add(sender)
         _announce_saves(sender)
     transaction.on_statement(_on_statement)
+
+
+def close_for_save(instance: Model, targets: Targets) -> None:
+    """Closes what a ``save()`` in autocommit mode is about to change."""
+    save: _Save | None = getattr(_of_thread, "save", None)
+    if save is not None and save.instance is instance:
+        targets.close()
+        save.closed = targets
+
+
+def closed_for_save(instance: Model) -> Targets | None:
+    """What was closed for a ``save()`` that is done now. The caller opens it."""
+    save: _Save | None = getattr(_of_thread, "save", None)
+    if save is None or save.instance is not instance:
+        return None
+    closed, save.closed = save.closed, None
+    return closed
 
 
 def announce_deletion(instance: Model, connection: BaseDatabaseWrapper) -> None:
@@ -105,11 +124,13 @@ def _announce_saves(model: type[Model]) -> None:
     @wraps(original)
     def save_base(self: Model, *args: Any, **kwargs: Any) -> None:
         outer = getattr(_of_thread, "save", None)
-        _of_thread.save = _Save(self)
+        _of_thread.save = save = _Save(self)
         try:
             original(self, *args, **kwargs)
         finally:
             _of_thread.save = outer
+            if save.closed is not None:
+                save.closed.invalidate()  # it failed, so that nobody else opens them
 
     setattr(save_base, _SAVING, True)
     model.save_base = save_base  # type: ignore[method-assign]

@@ -1,10 +1,13 @@
 """What a change is going to invalidate, and what to rewarm afterwards."""
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
+from cache_result.conf import get_settings
+from cache_result.exceptions import CloseError
 from cache_result.reports import logger
 
 if TYPE_CHECKING:
@@ -13,18 +16,28 @@ if TYPE_CHECKING:
     AnyWrapper = CachedWrapper[..., Any]
 
 
+_writers = count(1)
+
+
 class Targets:
     """Scopes by wrapper, and calls to refresh. Each once, however often it is named."""
 
-    __slots__ = ("_rewarms", "_scopes")
+    __slots__ = ("_closed", "_rewarms", "_scopes", "_writer")
 
     def __init__(self) -> None:
+        self._writer = next(_writers)
+        self._closed: dict[tuple[Any, int], set[bytes]] = {}
+        """By cache and by the writer in whose name the scopes were closed, who has to open them."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._rewarms: dict[str, Callable[[], object]] = {}
 
     def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes]) -> None:
         """These scopes of ``wrapper`` are to change."""
-        self._scopes.setdefault(wrapper, set()).update(scopes)
+        named = self._scopes.setdefault(wrapper, set())
+        named.update(scopes)
+        if len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
+            named.clear()
+            named.add(wrapper._function_scope())
 
     def add_rewarm(self, wrapper: "AnyWrapper", arguments: dict[str, Any]) -> None:
         """This call of ``wrapper`` is to be refreshed afterwards."""
@@ -39,6 +52,9 @@ class Targets:
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
         self._rewarms.update(other._rewarms)
+        for closing, scopes in other._closed.items():
+            self._closed.setdefault(closing, set()).update(scopes)
+        other._closed = {}
 
     def touch(self, scopes: Iterable[bytes]) -> bool:
         """Whether one of ``scopes`` is to change."""
@@ -47,15 +63,58 @@ class Targets:
     def __bool__(self) -> bool:
         return bool(self._scopes)
 
+    def close(self) -> None:
+        """Closes the scopes, just before the change becomes visible: one batch per cache.
+
+        :raises CloseError: when a cache could not be told, and ``ON_CLOSE_FAILURE`` says so.
+        """
+        conf = get_settings()
+        if not conf.CLOSE_SCOPES:
+            return
+        for storage, scopes in self._batches().items():
+            if storage.database is not None:
+                continue  # its tokens commit with the data, or right after it
+            if storage.close(sorted(scopes), self._writer):
+                self._closed.setdefault((storage, self._writer), set()).update(scopes)
+                continue
+            message = f"the cache {storage.alias!r} could not be told of a change before its COMMIT"
+            if conf.ON_CLOSE_FAILURE == "raise":
+                raise CloseError(f"cache_result: {message}; ON_CLOSE_FAILURE = 'raise' stops it")
+            logger.error("cache_result: %s; its readers may see older data until it is", message)
+
     def invalidate(self) -> bool:
-        """Starts new generations: one batch per cache. Returns whether one of them is a database."""
-        batches: dict[Any, set[bytes]] = {}
-        for wrapper, scopes in self._scopes.items():
-            batches.setdefault(wrapper.storage, set()).update(scopes)
+        """Starts new generations, which open what is closed: one batch per cache. Returns whether one of
+        them is a database."""
+        batches = self._batches()
         self._scopes.clear()
+        closed, self._closed = self._closed, {}
+        for (storage, writer), scopes in closed.items():
+            # In the same batch as what was added since.
+            storage.reopen(sorted(scopes | batches.pop(storage, set())), writer)
         for storage, scopes in batches.items():
             storage.invalidate(sorted(scopes))
         return any(storage.database is not None for storage in batches)
+
+    def abandon(self) -> bool:
+        """Nobody knows whether the change was committed: what is closed stays so until its time is over;
+        the rest changes now. Returns what ``invalidate`` does."""
+        closed, self._closed = {storage for storage, _ in self._closed}, {}
+        for wrapper in list(self._scopes):
+            if wrapper.storage in closed:
+                del self._scopes[wrapper]
+        return self.invalidate()
+
+    def release(self) -> None:
+        """The change was not committed: opens what was closed for it."""
+        closed, self._closed = self._closed, {}
+        for (storage, writer), scopes in closed.items():
+            storage.reopen(sorted(scopes), writer)
+
+    def _batches(self) -> dict[Any, set[bytes]]:
+        batches: dict[Any, set[bytes]] = {}
+        for wrapper, scopes in self._scopes.items():
+            batches.setdefault(wrapper.storage, set()).update(scopes)
+        return batches
 
     def rewarm(self) -> None:
         """Refreshes the calls. An error is logged and concerns nobody else."""

@@ -71,6 +71,7 @@ lint: $(CORE) ## Check style: ruff, rustfmt, clippy (pedantic)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	PYO3_PYTHON=$(abspath $(BIN))/python cargo clippy --all-targets --release -- -D warnings
 
 format: $(VENV)/.tools ## Format Python and Rust

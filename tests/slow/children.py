@@ -199,6 +199,42 @@ def read_rows(parent, alias, name, reader, writers, pks):
     return audit.results()
 
 
+def change_own_rows(parent, alias, name, writer, rounds, pks):
+    """As `change_rows`, but nobody else writes this writer's rows, and nobody is told."""
+    choice = random.Random(writer)
+    with contextlib.closing(shared_state()) as state:
+        ruled, _ = make_rows(alias, name, state)
+        parent.say("ready")
+        parent.expect("start")
+        for number in range(1, rounds + 1):
+            author = Author.objects.get(pk=pks[writer])
+            author.name = str(number)
+            if choice.random() < 0.5:
+                with transaction.atomic():
+                    author.save()
+            elif choice.random() < 0.5:
+                author.save()
+            else:
+                Author.objects.filter(pk=author.pk).update(name=author.name)
+            assert ruled(author.pk) == author.name
+        state.decr(f"{name}:writing")
+
+
+def read_rows_beside(parent, alias, name, reader, writers, pks):
+    """Read the row, then the cache: what the database has shown is the least that a call may return."""
+    choice, audit = random.Random(f"reader {reader}"), Audit()
+    with contextlib.closing(shared_state()) as state:
+        ruled, _ = make_rows(alias, name, state)
+        parent.say("ready")
+        parent.expect("start")
+        while int(state.get(f"{name}:writing")) > 0:
+            pk = choice.choice(pks)
+            committed = Author.objects.values_list("name", flat=True).get(pk=pk)
+            value, metadata = ruled.get_with_metadata(pk)
+            audit.note([committed], int(value), metadata)
+    return audit.results()
+
+
 class Audit:
     """What one reader saw: how much, how often from the cache, and what was older than it may be."""
 

@@ -50,3 +50,11 @@ def test_no_read_is_older_than_an_invalidation_that_returned(hammer, redis_serve
 def test_no_read_is_older_than_a_commit_that_returned(hammer, redis_server):
     pks = [Author.objects.create(name="0").pk for _ in range(3)]
     check(hammer(children.change_rows, children.read_rows, 120, pks))
+
+
+@pytest.mark.django_db(transaction=True)
+@on("redis")
+def test_no_read_is_older_than_what_the_database_has_shown(hammer, redis_server):
+    # Fails when scopes are not closed before the COMMIT, or a bulk statement.
+    pks = [Author.objects.create(name="0").pk for _ in range(WRITERS)]
+    check(hammer(children.change_own_rows, children.read_rows_beside, 400, pks))

@@ -67,10 +67,8 @@ pub fn register_key_encoder(cls: &Bound<'_, PyAny>, encoder: &Bound<'_, PyAny>) 
         encoder: encoder.clone().unbind(),
     };
     let mut registered = REGISTERED.write();
-    let (gone, kept) = registered
-        .drain()
-        .partition(|(_, entry): &(usize, Entry)| entry.class.bind(py).upgrade().is_none());
-    let _: &HashMap<usize, Entry> = &gone;
+    let (gone, kept): (HashMap<_, _>, HashMap<_, _>) =
+        registered.drain().partition(|(_, entry)| entry.class.bind(py).upgrade().is_none());
     *registered = kept;
     let replaced = registered.insert(class.as_ptr() as usize, entry);
     ANY.store(true, Ordering::Release);

@@ -7,8 +7,8 @@ use super::loose::loose;
 use super::names;
 use super::partition::Run;
 use super::refusal::Refusal;
-use super::sources::{Arguments, ArgumentsSpec, Found, Path, Request, RequestSpec, query_of};
-use crate::key::{Tag, Writer};
+use super::sources::{Arguments, Found, Path, Request, query_of};
+use crate::key::Tag;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyLookupError, PyValueError};
 use pyo3::gc::PyVisit;
@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// What a field contributes.
-enum Source {
+pub enum Source {
     /// The values of arguments.
     Arguments(Arguments),
     /// What a path finds in the request.
@@ -42,7 +42,8 @@ enum Source {
 pub struct Field {
     /// Its attribute name.
     pub name: String,
-    source: Source,
+    /// What it contributes.
+    pub source: Source,
     /// Entries that share it can be wiped together.
     pub partition: bool,
     /// Its value must not be readable in the key text.
@@ -360,78 +361,4 @@ fn write_query(
         }
     }
     Ok(())
-}
-
-/// A field as Python describes it: name, kind, data, partition, `hash_value`, `sort_lists`.
-pub type FieldSpec<'py> = (String, String, Bound<'py, PyAny>, bool, bool, bool);
-
-/// Compiles a field, and adds what distinguishes it to `spec`.
-pub fn compile_field(field: FieldSpec<'_>, spec: &mut Encoder) -> PyResult<Field> {
-    let (name, kind, data, partition, hash_value, sort_lists) = field;
-    let py = data.py();
-    let add = |spec: &mut Encoder, text: &str| {
-        let too_long = |_| PyValueError::new_err("cache_result: the key constructor is too large");
-        spec.writer.str(text).map_err(too_long)
-    };
-    for text in [&name, &kind, &format!("{partition}{sort_lists}")] {
-        add(spec, text)?;
-    }
-    let (data, described): (Bound<'_, PyAny>, Option<String>) = data.extract()?;
-    if let Some(described) = described {
-        add(spec, &described)?;
-    }
-    let source = match kind.as_str() {
-        "arguments" => Source::Arguments(data.extract::<ArgumentsSpec>()?.into()),
-        "request" => {
-            let (request, path, shown): (RequestSpec, _, _) = data.extract()?;
-            Source::Request { request: request.into(), path: Path(path), shown }
-        }
-        "query" => {
-            let (request, params): (RequestSpec, _) = data.extract()?;
-            Source::Query { request: request.into(), params }
-        }
-        "constant" => {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = data.extract()?;
-            let mut encoder = Encoder { writer: Writer::new(), sort_lists };
-            encoder.value(&value, 0).map_err(|refusal| {
-                refusal.blame(
-                    py,
-                    &format!("the constant of the key field {name:?}"),
-                    "a key constructor",
-                )
-            })?;
-            let payload = PyDict::new(py);
-            payload.set_item(key, &value)?;
-            Source::Constant {
-                bytes: encoder.writer.into_bytes(),
-                text: loose(&value)?.unwrap_or_default(),
-                payload: payload.into_any().unbind(),
-            }
-        }
-        "shape" => Source::Shape { field: data.unbind(), hash: OnceLock::new() },
-        _ => Source::Payload(data.unbind()),
-    };
-    Ok(Field { name, source, partition, hash_value, sort_lists })
-}
-
-/// What `get_key_payload` of a field that the core runs returns.
-#[pyfunction]
-pub fn field_payload<'py>(
-    field: FieldSpec<'py>,
-    parameters: Vec<super::wrapper::ParameterSpec>,
-    function: &Bound<'py, PyAny>,
-    args: &Bound<'py, pyo3::types::PyTuple>,
-    kwargs: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let py = function.py();
-    let field = compile_field(field, &mut Encoder::new())?;
-    let signature = Signature::new(parameters, py);
-    let label = "the function";
-    let values = signature.bind(args, Some(kwargs), true).map_err(|super::bind::Mismatch| {
-        super::bind::explain(function, label, args, Some(kwargs), true)
-    })?;
-    let signature = &signature;
-    let failed = RefCell::new(None);
-    let caller = Caller { py, label, function, signature, values: &values, partial: true, failed };
-    caller.payload_of(&field)
 }

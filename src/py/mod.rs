@@ -6,6 +6,7 @@ mod absent;
 mod bind;
 mod binding;
 mod bound;
+mod compile;
 mod encode;
 mod encoders;
 mod explain;
@@ -36,11 +37,11 @@ pub mod _core {
     #[pymodule_export]
     use super::bound::BoundWrapper;
     #[pymodule_export]
+    use super::compile::field_payload;
+    #[pymodule_export]
     use super::encoders::register_key_encoder;
     #[pymodule_export]
     use super::explain::canonical_bytes;
-    #[pymodule_export]
-    use super::fields::field_payload;
     #[pymodule_export]
     use super::index::Index;
     #[pymodule_export]

@@ -3,9 +3,9 @@
 use super::bind::Signature;
 use super::binding::{Binding, unusable_status};
 use super::bound::BoundWrapper;
+use super::compile::{FieldSpec, compile_field};
 use super::encode::Encoder;
 use super::explain::{Contribution, NamedScope};
-use super::fields::{FieldSpec, compile_field};
 use super::judge::{Judge, Lifetime, Predicate};
 use super::loose::coerced;
 use super::outcome::Want;

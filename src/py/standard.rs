@@ -26,11 +26,14 @@ pub fn encode(
         return Ok(true);
     }
     let Some(base) = base_of(value)? else { return Ok(false) };
+    if hides_state(class, base.class())? {
+        return Err(refuse(value, "has state of its own that only its C code knows"));
+    }
     // Class, content, and what the instance carries besides.
     to.object(b's', &class_name(class)?, value)?;
     to.writer.open(Tag::Tuple, 2);
     let base = match base {
-        Base::BuiltIn => {
+        Base::BuiltIn(_) => {
             built_in(to, value, depth)?;
             None
         }
@@ -104,26 +107,59 @@ fn read<'py>(
 
 /// What a subclass derives from.
 enum Base<'py> {
-    BuiltIn,
+    BuiltIn(Bound<'py, PyType>),
     Standard(Bound<'py, PyType>),
+}
+
+impl<'py> Base<'py> {
+    fn class(&self) -> &Bound<'py, PyType> {
+        match self {
+            Self::BuiltIn(class) | Self::Standard(class) => class,
+        }
+    }
+}
+
+/// Whether instances are larger than `base` and what Python adds to it (slots, `__dict__`, weak
+/// references) explain, as those of `pandas.Timestamp` are.
+fn hides_state(class: &Bound<'_, PyType>, base: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let number = |class: &Bound<'_, PyType>, name: &str| class.getattr(name)?.extract::<isize>();
+    let more = number(class, "__basicsize__")? - number(base, "__basicsize__")?;
+    if more <= 0 {
+        return Ok(false);
+    }
+    let mut explained = 0;
+    for offset in ["__dictoffset__", "__weakrefoffset__"] {
+        explained += isize::from(number(class, offset)? != 0);
+    }
+    let slot_type = names::member_descriptor(py)?;
+    for between in class.mro().iter().take_while(|between| !between.is(base)) {
+        for slot in between.getattr("__dict__")?.call_method0("values")?.try_iter()? {
+            explained += isize::from(names::is_kind(&slot?, slot_type));
+        }
+    }
+    Ok(more > explained * isize::try_from(size_of::<usize>()).unwrap_or(8))
 }
 
 fn base_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Base<'py>>> {
     let py = value.py();
-    if value.is_instance_of::<PyString>()
-        || value.is_instance_of::<PyInt>()
-        || value.is_instance_of::<PyFloat>()
-        || value.is_instance_of::<PyBytes>()
-        || value.is_instance_of::<PyByteArray>()
-        || value.is_instance_of::<PyTuple>()
-        || value.is_instance_of::<PyList>()
-        || value.is_instance_of::<PyDict>()
-        || value.is_instance_of::<PySet>()
-        || value.is_instance_of::<PyFrozenSet>()
-    {
-        return Ok(Some(Base::BuiltIn));
-    }
     let class = value.get_type();
+    let built_in = [
+        py.get_type::<PyString>(),
+        py.get_type::<PyInt>(),
+        py.get_type::<PyFloat>(),
+        py.get_type::<PyBytes>(),
+        py.get_type::<PyByteArray>(),
+        py.get_type::<PyTuple>(),
+        py.get_type::<PyList>(),
+        names::ordered_dict(py)?.clone(),
+        py.get_type::<PyDict>(),
+        py.get_type::<PySet>(),
+        py.get_type::<PyFrozenSet>(),
+    ];
+    if let Some(base) = built_in.into_iter().find(|base| names::is_kind(value, base)) {
+        return Ok(Some(Base::BuiltIn(base)));
+    }
     // A datetime is a date, so the order decides.
     let simple = [
         names::uuid(py)?,

@@ -8,8 +8,9 @@ callbacks, because one that raises drops those behind it.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from itertools import chain, islice
 from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakSet, finalize, ref
@@ -100,9 +101,52 @@ def watch_writes(
         return execute(sql, params, many, context)
     targets.close()
     try:
-        return execute(sql, params, many, context)
+        result = execute(sql, params, many, context)
+        if connection.vendor == "sqlite" and context["cursor"].description:
+            # A statement that returns rows is not committed before the last of them is fetched.
+            wrapper = context["cursor"]
+            if not isinstance(wrapper.cursor, _Fetched):
+                wrapper.cursor = _Fetched(wrapper.cursor)
+            wrapper.cursor.fetch()
+        return result
     finally:
         record(connection.alias, targets)
+
+
+class _Fetched:
+    """A cursor that can have its rows fetched beforehand."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._rows: Iterator[Any] = iter(())
+
+    def fetch(self) -> None:
+        """Fetches the rows of the last statement."""
+        self._rows = iter(self._cursor.fetchall())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        # Those of a statement that came later are still to be fetched.
+        return chain(self._rows, self._cursor)
+
+    def fetchone(self) -> Any:
+        return next(iter(self), None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        return list(islice(self, self._cursor.arraysize if size is None else size))
+
+    def fetchall(self) -> list[Any]:
+        return list(self)
+
+    def execute(self, *args: Any) -> Any:
+        self._rows = iter(())
+        return self._cursor.execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        self._rows = iter(())
+        return self._cursor.executemany(*args)
 
 
 def on_statement(listener: Listener) -> None:

@@ -341,6 +341,26 @@ class TestInvalidateFor:
             invalidate_for(3)
 
 
+@on("locmem", "db")
+def test_rows_that_a_statement_returns(titles, authors):
+    """On SQLite it is committed only with the last row."""
+    a, _ = authors
+    assert titles(a.pk) == []
+    with connection.cursor() as cursor:
+        columns = "(author_id, title, slug, reference)"
+        sql = f"INSERT INTO app_article {columns} VALUES (%s, %s, '', %s) RETURNING title"
+        cursor.execute(sql, [a.pk, "x", "0" * 32])
+        assert titles(a.pk) == ["x"]
+        assert (cursor.fetchone(), cursor.fetchone()) == (("x",), None)
+        cursor.execute(sql, [a.pk, "y", "0" * 32])
+        assert list(cursor) == [("y",)]
+        cursor.execute(sql, [a.pk, "z", "0" * 32])
+        assert (cursor.fetchmany(5), cursor.fetchall()) == ([("z",)], [])
+        cursor.execute("SELECT count(*) FROM app_article")
+        assert cursor.fetchone() == (3,)
+    assert titles(a.pk) == ["x", "y", "z"]
+
+
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
 @on("locmem")
 def test_another_database(following):

@@ -169,9 +169,9 @@ class _Reader:
         data = self.blob()
         number = int.from_bytes(data, "little", signed=True)
         _require(not -(2**63) <= number < 2**63, "a small number as a large one")
-        _require(
-            len(data) == number.bit_length() // 8 + 1 or number == -(2 ** (8 * len(data) - 1)), "padding"
-        )
+        # With the bit for the sign: -128 has eight of them, 128 has nine.
+        bits = (number if number >= 0 else ~number).bit_length() + 1
+        _require(len(data) == -(-bits // 8), "a byte that only repeats the sign")
         return number
 
 

@@ -84,6 +84,7 @@ def test_bytes_that_are_cut_or_longer_are_no_value(value, data):
         b"NN",
         b"I\x01\x05",
         b"I\x0a" + b"\x01" * 9 + b"\x00",
+        b"I\x0a" + b"\x00" * 8 + b"\x80\xff",
         b"<\x02TF",
         b"{\x02s\x01bNs\x01aN",
         b"S?N",

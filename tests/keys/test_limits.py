@@ -353,6 +353,12 @@ def _text(number):
     two.get_cache_key(f"text {number}", {number: str(number)})
 
 
+def _containers(number):
+    for name in NESTINGS:
+        one.get_cache_key(NESTINGS[name](number))
+    two.get_cache_key([[number], {number}], [[number], (number,)])
+
+
 def sizes() -> dict[str, int]:
     gc.collect()
     return {
@@ -365,7 +371,7 @@ def sizes() -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "use", [_class_with_a_key, _class, _function, _closure, _constructor, _failure, _text]
+    "use", [_class_with_a_key, _class, _function, _closure, _constructor, _failure, _text, _containers]
 )
 def test_nothing_stays_of_what_had_a_key(use):
     with warnings.catch_warnings():

@@ -5,6 +5,7 @@ other. So instances of such models note, when they are loaded and when they are 
 rules look at. Primary keys are not noted: a row cannot change its own. Other models pay nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
 from functools import wraps
@@ -12,6 +13,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Model
+from django.db.models.fields.files import FieldFile
 from django.db.models.signals import post_init
 
 from cache_result.transaction import in_transaction
@@ -21,12 +23,17 @@ Values = dict[str, Any]
 
 _ATTRIBUTE = "_cache_result_loaded"
 _ASKED = "_cache_result_asked"
-"""How many values the rules asked for by then; they only become more."""
+"""How many values the rules asked for by then (they only become more), the primary key, and how often
+rows of the model had been changed unseen, and this row been saved."""
 _MOST = 8
 """So many versions of a row are told apart within one transaction."""
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 _tracked: dict[type[Model], set[str]] = {}
+_changes: defaultdict[type[Model], int] = defaultdict(int)
+_saves: dict[tuple[type[Model], Any], int] = {}
+"""How often this process has saved a row, so that another instance of it knows that it is outdated."""
+_MOST_SAVES = 10_000
 
 
 def track(sender: type[Model], attnames: Iterable[str]) -> None:
@@ -45,7 +52,21 @@ def versions(instance: Model, using: str) -> tuple[Values, ...]:
     known: tuple[Values, ...] | None = getattr(instance._state, _ATTRIBUTE, None)
     if known is None or instance._state.adding or instance._state.db != using:
         return ({},)
-    return known
+    _, key, changes, saves = getattr(instance._state, _ASKED)
+    model = type(instance)
+    outdated = changes != _changes[model] or saves != _saves.get((model, key), 0)
+    return ({},) if outdated or key not in (None, instance.pk) else known
+
+
+def rows_changed(sender: type[Model]) -> None:
+    """Rows of the model were written, nobody knows which: what was loaded before may be outdated."""
+    _changes[sender] += 1
+
+
+def forget(instance: Model) -> None:
+    """Nobody knows what the row is like now."""
+    if type(instance) in _tracked:
+        _keep(instance, ({},))
 
 
 def look_up(instance: Model, using: str) -> None:
@@ -56,7 +77,7 @@ def look_up(instance: Model, using: str) -> None:
         return
     if instance._state.adding:
         _keep(instance, ({},))
-    if instance._state.adding or getattr(instance._state, _ASKED, 0) == len(names):
+    if instance._state.adding or getattr(instance._state, _ASKED, (0,))[0] == len(names):
         return
     row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
     _keep(instance, (row or {},))
@@ -66,6 +87,12 @@ def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> N
     """The instance's values, or some of them, are now those of the row."""
     if type(instance) not in _tracked:
         return
+    row = (type(instance), instance.pk)
+    if len(_saves) >= _MOST_SAVES:
+        _saves.clear()
+        for model in _tracked:
+            rows_changed(model)
+    _saves[row] = _saves.get(row, 0) + 1
     names = None if update_fields is None else {_attname(instance, name) for name in update_fields}
     _note(instance, names, keep=in_transaction(connections[using]))
 
@@ -76,7 +103,10 @@ def _on_init(*, instance: Model, **kwargs: Any) -> None:
 
 def _keep(instance: Model, known: tuple[Values, ...]) -> None:
     setattr(instance._state, _ATTRIBUTE, known)
-    setattr(instance._state, _ASKED, len(_tracked.get(type(instance), ())))
+    model = type(instance)
+    key = instance.pk
+    asked = len(_tracked.get(model, ()))
+    setattr(instance._state, _ASKED, (asked, key, _changes[model], _saves.get((model, key), 0)))
 
 
 def _seen(instance: Model, names: set[str] | None) -> Values:
@@ -90,6 +120,8 @@ def _seen(instance: Model, names: set[str] | None) -> Values:
 
 
 def _copied(value: Any) -> Any:
+    if isinstance(value, FieldFile):
+        return value.name
     try:
         return deepcopy(value)
     except Exception:
@@ -98,17 +130,19 @@ def _copied(value: Any) -> Any:
 
 def _note(instance: Model, names: set[str] | None, *, keep: bool) -> None:
     """Notes values; ``keep`` says that a rollback may bring back the former ones."""
-    before: tuple[Values, ...] = getattr(instance._state, _ATTRIBUTE, ())
+    before: tuple[Values, ...] = getattr(instance._state, _ATTRIBUTE, ({},))
     seen = _seen(instance, names)
-    if names is not None:
-        missing = {name: ... for name in names if name not in seen}  # an expression: unknown now
-        seen = {**(before[-1] if before else {}), **seen}
-        seen = {name: value for name, value in seen.items() if name not in missing}
-    if not keep or seen in before:
-        after = (*(old for old in before if keep and old != seen), seen)
+    if names is None:
+        after = (*before, seen) if keep else (seen,)
     else:
-        after = (*before, seen)
-    _keep(instance, after if len(after) <= _MOST else ({},))
+        # Whatever else the row may have had, it may have still.
+        others = [{name: value for name, value in old.items() if name not in names} for old in before]
+        after = (*(before if keep else ()), *({**other, **seen} for other in others))
+    distinct: list[Values] = []
+    for version in after:
+        if version not in distinct:
+            distinct.append(version)
+    _keep(instance, tuple(distinct) if len(distinct) <= _MOST else ({},))
 
 
 def _attname(instance: Model, name: str) -> str:

@@ -64,14 +64,15 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
 def _senders(model: type[models.Model]) -> Iterator[type[models.Model]]:
     """Models whose instances are instances of ``model``, or rows of its table."""
     for candidate in apps.get_models(include_auto_created=True):
-        if issubclass(candidate, model) or candidate._meta.concrete_model is model._meta.concrete_model:
+        if issubclass(candidate, model._meta.concrete_model or model):
             yield candidate
 
 
-def _before_save(*, sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
-    if any(rule.old_values == "query" for _, rule in _rules_for(sender)):
-        rows = sender._base_manager.using(using).filter(pk=instance.pk)
-        setattr(instance._state, _QUERIED, list(rows) if instance.pk is not None else [])
+def _before_save(
+    *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
+) -> None:
+    using = using or _alias(instance)
+    _query(sender, instance, using)
     loaded.look_up(instance, using)
     adding = instance._state.adding
     # With a key of its own it may overwrite a row; one that Django draws is new.
@@ -91,10 +92,11 @@ def _on_save(
     sender: type[models.Model],
     instance: models.Model,
     created: bool,
-    using: str,
+    using: str | None = None,
     update_fields: frozenset[str] | None = None,
     **kwargs: Any,
 ) -> None:
+    using = using or _alias(instance)
     change = Change(instance, () if created else _olds(instance, using), created=created)
     targets = _targets(sender, change, rewarm=True)
     closed = statements.closed_for_save(instance)
@@ -106,15 +108,33 @@ def _on_save(
     loaded.saved(instance, using, update_fields)
 
 
-def _on_delete(*, sender: type[models.Model], instance: models.Model, using: str, **kwargs: Any) -> None:
+def _on_delete(
+    *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
+) -> None:
+    using = using or _alias(instance)
+    _query(sender, instance, using)
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
     _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
     statements.announce_deletion(instance, connections[using])
 
 
-def _after_delete(*, instance: models.Model, using: str, **kwargs: Any) -> None:
-    statements.deletion_done(instance, connections[using])
+def _after_delete(*, instance: models.Model, using: str | None = None, **kwargs: Any) -> None:
+    statements.deletion_done(instance, connections[using or _alias(instance)])
+
+
+def _alias(instance: models.Model) -> str:
+    """The database of a signal that was sent by hand."""
+    return instance._state.db or router.db_for_write(type(instance), instance=instance)
+
+
+def _query(sender: type[models.Model], instance: models.Model, using: str) -> None:
+    """Reads the old row for the rules that ask for it."""
+    if instance.pk is not None and any(rule.old_values == "query" for _, rule in _rules_for(sender)):
+        rows = sender._base_manager.using(using).filter(pk=instance.pk)
+        setattr(instance._state, _QUERIED, list(rows))
+    elif hasattr(instance._state, _QUERIED):
+        delattr(instance._state, _QUERIED)
 
 
 def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
@@ -123,6 +143,8 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
 
 
 def _fire(sender: type[models.Model], change: Change, using: str) -> None:
+    if change.relation is not None:
+        change = replace(change, olds=_olds(change.instance, using))
     targets = _targets(sender, change)
     if targets:
         transaction.record(using, targets)
@@ -178,7 +200,7 @@ def _matches(rule: "InvalidationRule", sender: type[models.Model]) -> bool:
         model = rule.resolved_model
     except LookupError:
         return False
-    return issubclass(sender, model) or sender._meta.concrete_model is model._meta.concrete_model
+    return issubclass(sender, model._meta.concrete_model or model)
 
 
 def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.db import router
 from django.db.models import ManyToManyField, ManyToManyRel, Model
 from django.db.models.signals import m2m_changed
 
@@ -39,9 +40,10 @@ def _on_change(
     reverse: bool,
     model: type[Model],
     pk_set: set[Any] | None,
-    using: str,
+    using: str | None = None,
     **kwargs: Any,
 ) -> None:
+    using = using or instance._state.db or router.db_for_write(type(instance), instance=instance)
     near, far = _names(sender, type(instance), reverse)
     if action == "pre_clear":
         # Afterwards nobody knows what was there.
@@ -60,6 +62,8 @@ def _names(through: type[Model], model: type[Model], reverse: bool) -> tuple[str
     """What the relation is called on the instance's model, and on the other one."""
     for field in _many_to_many(model, reverse):
         if field.remote_field.through is through:
+            if field.remote_field.symmetrical:
+                return field.name, field.name
             back = field.remote_field.get_accessor_name() or ""
             return (back, field.name) if reverse else (field.name, back)
     return "", ""

@@ -7,6 +7,7 @@ any other one invalidates the functions of that model's rules as a whole.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import wraps
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_result import transaction
+from cache_result.invalidation import loaded
 from cache_result.invalidation.changes import field_of
 from cache_result.invalidation.targets import Targets
 
@@ -24,12 +26,11 @@ if TYPE_CHECKING:
 
     AnyWrapper = CachedWrapper[..., Any]
 
-_NAME = r'(?:["`\[]?[\w$-]+["`\]]?\s*\.\s*)?["`\[]?(?P<table>[\w$-]+)["`\]]?'
-_WRITE = re.compile(
-    r"[\s(]*(?P<verb>INSERT|REPLACE|UPDATE|DELETE|MERGE|TRUNCATE|COPY|LOAD|WITH|ALTER|DROP)\b", re.IGNORECASE
-)
+_QUOTED = r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$]+'
+_UPSERT = re.compile(r"\bON\s+(?:CONFLICT|DUPLICATE)\b|^\s*INSERT\s+OR\b", re.IGNORECASE)
 _TABLE = re.compile(
-    rf"\s*(?:INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO|REPLACE\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM(?:\s+ONLY)?)\s+{_NAME}",
+    r"\s*(?P<verb>INSERT|UPDATE|DELETE)\s+(?:(?:OR\s+\w+|IGNORE|INTO|FROM|ONLY)\s+)*"
+    rf"(?:(?:{_QUOTED})\s*\.\s*)*(?P<table>{_QUOTED})(?=[\s(]|$)",
     re.IGNORECASE,
 )
 _BY_KEY = re.compile(
@@ -50,11 +51,10 @@ _rules_of: RulesOf
 
 
 class _Save:
-    """A ``save()`` under way: whose statements its signals announce."""
+    """A ``save()`` under way."""
 
     def __init__(self, instance: Model) -> None:
         self.instance = instance
-        self.inserted: set[str] = set()
         self.closed: Targets | None = None
         """What its ``pre_save`` has closed, where no COMMIT will do that."""
 
@@ -102,7 +102,8 @@ def deletion_done(instance: Model, connection: BaseDatabaseWrapper) -> None:
 
 def _tables_of(model: type[Model]) -> Iterator[str]:
     for owner in (model, *model._meta.get_parent_list()):
-        yield owner._meta.db_table
+        # Some projects name a schema so: 'schema"."table'.
+        yield owner._meta.db_table.rpartition('"."')[2]
 
 
 def _rows_of(instance: Model, connection: BaseDatabaseWrapper) -> Iterator[tuple[str, str]]:
@@ -111,75 +112,85 @@ def _rows_of(instance: Model, connection: BaseDatabaseWrapper) -> Iterator[tuple
         key = owner._meta.pk
         value = getattr(instance, key.attname)
         yield owner._meta.db_table.lower(), str(value)
-        if value is not None:
+        with suppress(Exception):
             yield owner._meta.db_table.lower(), str(key.get_db_prep_value(value, connection))
 
 
 def _announce_saves(model: type[Model]) -> None:
-    """``pre_save`` has no counterpart when a save fails, so the frame around both is needed."""
-    original = model.save_base
-    if hasattr(original, _SAVING):
+    """Knows which statements are those of a ``save()``, whose signals announce them, and when one fails,
+    which ``post_save`` does not tell."""
+    if hasattr(model.save_base, _SAVING):
         return
+    save_base, save_table = model.save_base, model._save_table  # type: ignore[attr-defined]
 
-    @wraps(original)
-    def save_base(self: Model, *args: Any, **kwargs: Any) -> None:
+    @wraps(save_base)
+    def watched_save_base(self: Model, *args: Any, **kwargs: Any) -> None:
         outer = getattr(_of_thread, "save", None)
         _of_thread.save = save = _Save(self)
         try:
-            original(self, *args, **kwargs)
+            save_base(self, *args, **kwargs)
+        except BaseException:
+            loaded.forget(self)
+            raise
         finally:
             _of_thread.save = outer
             if save.closed is not None:
                 save.closed.invalidate()  # it failed, so that nobody else opens them
 
-    setattr(save_base, _SAVING, True)
-    model.save_base = save_base  # type: ignore[method-assign]
+    @wraps(save_table)
+    def watched_save_table(self: Model, *args: Any, **kwargs: Any) -> Any:
+        # Nobody else's code runs in here.
+        outer = getattr(_of_thread, "writing", None)
+        _of_thread.writing = self
+        try:
+            return save_table(self, *args, **kwargs)
+        finally:
+            _of_thread.writing = outer
+
+    setattr(watched_save_base, _SAVING, True)
+    model.save_base = watched_save_base  # type: ignore[method-assign]
+    model._save_table = watched_save_table  # type: ignore[attr-defined]
 
 
 def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: bool) -> Targets | None:
     """What a statement invalidates that no signal has announced."""
-    verb = _WRITE.match(sql)
-    if verb is None:
+    if (sql[:6].upper() == "SELECT" and ";" not in sql) or not transaction.is_write(sql):
         return None
-    written = _TABLE.match(sql)
-    tables = [written["table"].lower()] if written else [table for table in _tables if table in sql.lower()]
+    verb, tables = _written(sql)
+    writing: Model | None = getattr(_of_thread, "writing", None) if verb in {"INSERT", "UPDATE"} else None
     targets = Targets()
     for table in tables:
-        senders = _tables.get(table)
-        if not senders or _is_announced(connection, verb["verb"].upper(), table, sql, params, many):
+        if verb == "DELETE" and not many and _is_announced(connection, table, sql, params):
             continue
-        for sender in senders:
+        for sender in _tables[table]:
+            if writing is None or not isinstance(writing, sender):
+                loaded.rows_changed(sender)
             for wrapper, rule in _rules_of(sender):
-                if _concerns(rule, sender, verb["verb"].upper(), sql):
+                # The signals of a save told the rules for its own class.
+                told = writing is not None and (wrapper, rule) in list(_rules_of(type(writing)))
+                if not told and _concerns(rule, sender, verb, sql):
                     targets.add(wrapper, [wrapper._function_scope()])
     return targets or None
 
 
-def _is_announced(
-    connection: BaseDatabaseWrapper, verb: str, table: str, sql: str, params: Any, many: bool
-) -> bool:
-    """Whether signals have told of every row that the statement writes."""
-    if many or verb not in {"INSERT", "UPDATE", "DELETE"}:
-        return False
-    save: _Save | None = getattr(_of_thread, "save", None)
-    if verb == "INSERT":
-        # One statement inserts the row; another one in the same frame is somebody else's.
-        if (
-            save is None
-            or table not in {own for own, _ in _rows_of(save.instance, connection)}
-            or table in save.inserted
-        ):
-            return False
-        save.inserted.add(table)
-        return True
+def _written(sql: str) -> tuple[str, list[str]]:
+    """What a statement does, and the tables that it may do it to, of those that are watched."""
+    written = _TABLE.match(sql)
+    if written is not None and ";" not in sql:
+        table = written["table"].strip('"`[]').lower()
+        return written["verb"].upper(), [table] if table in _tables else []
+    text = sql.lower()
+    return "", [table for table in _tables if re.search(rf"(?<![\w$]){re.escape(table)}(?![\w$])", text)]
+
+
+def _is_announced(connection: BaseDatabaseWrapper, table: str, sql: str, params: Any) -> bool:
+    """Whether signals have told of every row that the statement deletes."""
     where = _BY_KEY.search(sql)
     if where is None or where["table"].lower() != table or not _is_key(table, where["column"]):
         return False
     count = where[0].count("%s")
     keys = {(table, str(key)) for key in list(params or ())[-count:]}
-    if verb == "DELETE":
-        return keys <= transaction.announced(connection)
-    return save is not None and keys <= set(_rows_of(save.instance, connection))
+    return keys <= transaction.announced(connection)
 
 
 def _is_key(table: str, column: str) -> bool:
@@ -193,7 +204,7 @@ def _is_key(table: str, column: str) -> bool:
 
 def _concerns(rule: "InvalidationRule", sender: type[Model], verb: str, sql: str) -> bool:
     """Whether the statement may fire the rule."""
-    if verb == "INSERT":
+    if verb == "INSERT" and not _UPSERT.search(sql):
         return rule.trigger_on_create is not False
     if verb != "UPDATE" or rule.watch_fields is None:
         return True

@@ -121,7 +121,8 @@ def _announce_saves(model: type[Model]) -> None:
     which ``post_save`` does not tell."""
     if hasattr(model.save_base, _SAVING):
         return
-    save_base, save_table = model.save_base, model._save_table  # type: ignore[attr-defined]
+    any_model: Any = model
+    save_base, save_table = any_model.save_base, any_model._save_table
 
     @wraps(save_base)
     def watched_save_base(self: Model, *args: Any, **kwargs: Any) -> None:
@@ -148,8 +149,7 @@ def _announce_saves(model: type[Model]) -> None:
             _of_thread.writing = outer
 
     setattr(watched_save_base, _SAVING, True)
-    model.save_base = watched_save_base  # type: ignore[method-assign]
-    model._save_table = watched_save_table  # type: ignore[attr-defined]
+    any_model.save_base, any_model._save_table = watched_save_base, watched_save_table
 
 
 def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: bool) -> Targets | None:

@@ -60,7 +60,12 @@ pub fn encode(to: &mut Encoder, value: &Bound<'_, PyAny>, depth: usize) -> Resul
     }
     if defines(&class, "__pydantic_fields__")? {
         to.object(b'p', &class_name(&class)?, value)?;
-        let parts = ["__dict__", "__pydantic_extra__", "__pydantic_private__"];
+        let parts = [
+            "__dict__",
+            "__pydantic_extra__",
+            "__pydantic_private__",
+            "__pydantic_fields_set__", // what `exclude_unset` goes by
+        ];
         to.writer.open(Tag::Tuple, parts.len());
         for part in parts {
             to.value(&value.getattr(part)?, depth + 1)?;
@@ -164,7 +169,7 @@ pub fn extras(
             match slot.call_method1("__get__", (value,)) {
                 // Two classes may have slots of one name.
                 Ok(content) if found.contains(&name)? => {
-                    found.set_item(format!("{name} of {level}"), content)?;
+                    found.set_item((name, level), content)?;
                 }
                 Ok(content) => found.set_item(name, content)?,
                 Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}

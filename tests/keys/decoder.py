@@ -253,9 +253,10 @@ def _object(kind: str, module: str, name: str, state: Any) -> Any:
             return _carrying(object.__new__(cls), fields)
         case "D", (dict(fields), dict(carried)):
             return _carrying(object.__new__(cls), {**fields, **carried})
-        case "p", (dict(content), extra, private):
+        case "p", (dict(content), extra, private, set(given)):
             made = cls.__new__(cls)
             parts = {"__dict__": content, "__pydantic_extra__": extra, "__pydantic_private__": private}
+            parts["__pydantic_fields_set__"] = given
             for part, value in parts.items():
                 object.__setattr__(made, part, value)
             return made

@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import decimal
 import enum
-import importlib.util
 import pathlib
 import struct
 import time
@@ -14,6 +13,7 @@ import uuid
 import zoneinfo
 from typing import Any, NamedTuple
 
+import pydantic
 from django.db.models import Model
 from django.http import QueryDict
 from django.utils.functional import LazyObject, Promise, SimpleLazyObject, lazystr
@@ -163,21 +163,20 @@ class OtherForeign(Foreign):
 
 register_key_encoder(Foreign, lambda value: value.state)
 
-HAS_PYDANTIC = importlib.util.find_spec("pydantic") is not None
-if HAS_PYDANTIC:
-    import pydantic
 
-    class Form(pydantic.BaseModel, extra="allow"):
-        x: Any
-        _y: Any = pydantic.PrivateAttr(default=0)
+class Form(pydantic.BaseModel, extra="allow"):
+    x: Any
+    _y: Any = pydantic.PrivateAttr(default=0)
 
-    class OtherForm(pydantic.BaseModel):
-        x: Any
 
-    def form(x: Any, y: Any, z: Any) -> Any:
-        made = Form(x=x, z=z)
-        made._y = y
-        return made
+class OtherForm(pydantic.BaseModel):
+    x: Any = 0
+
+
+def form(x: Any, y: Any, z: Any) -> Any:
+    made = Form(x=x, z=z)
+    made._y = y
+    return made
 
 
 def stored(model: Any, pk: Any, using: str = "default") -> Any:
@@ -300,7 +299,7 @@ TRICKY: list[Any] = [
     *(Keyed(1), Keyed("1"), Keyed((1,)), OtherKeyed(1), OtherKeyed.Inner(1), [Keyed(1)], Keyed(Keyed(1))),
     *(Keyed(ABSENT), Foreign(1), Foreign("1"), OtherForeign(1), Foreign(Keyed(1)), Keyed(Foreign(1))),
     # pydantic models
-    *([form(1, 0, 0), form(0, 1, 0), form(0, 0, 1), OtherForm(x=1)] if HAS_PYDANTIC else ()),
+    *(form(1, 0, 0), form(0, 1, 0), form(0, 0, 1), OtherForm(x=1), OtherForm(x=0), OtherForm()),
 ]
 
 # Pairs that are the same argument.
@@ -439,7 +438,7 @@ def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         | st.builds(OtherForeign, inner)
         | inner.map(lambda value: SimpleLazyObject(lambda: value))
     )
-    return strategy | st.builds(form, inner, inner, inner) if HAS_PYDANTIC else strategy
+    return strategy | st.builds(form, inner, inner, inner)
 
 
 values = st.recursive(_scalars | _views, _containers, max_leaves=6)
@@ -496,9 +495,9 @@ def _content(value: Any) -> Any:
             return value.start, value.stop, value.step
         case str() | bytes() | int() | uuid.UUID() | datetime.date() | datetime.timedelta():
             return value, _carried(value)
-        case _ if HAS_PYDANTIC and isinstance(value, pydantic.BaseModel):
+        case pydantic.BaseModel():
             parts = value.__dict__, value.__pydantic_extra__, value.__pydantic_private__
-            return tuple(identity(part) for part in parts)
+            return *(identity(part) for part in parts), frozenset(value.__pydantic_fields_set__)
         case _:
             return (_carried(value),)
 

@@ -83,6 +83,30 @@ def test_an_invalidation_here_is_seen_there(cache_alias, truth, processes):
     assert truth.runs == 2
 
 
+class Looks:
+    """The reads of a waiter in this process, one of which can be held up."""
+
+    def __init__(self, monkeypatch, alias):
+        self.held, self.go_on = threading.Event(), threading.Event()
+        self.lease = None
+        self._count, self._at = itertools.count(1), 0
+        backend = type(caches[alias])
+        get_many = backend.get_many
+
+        def counted(cache, keys, *args, **kwargs):
+            if self._at and next(self._count) == self._at:
+                (self.lease,) = [key for key in keys if key.startswith(children.LEASE)]
+                self.held.set()
+                wait(self.go_on)
+            return get_many(cache, keys, *args, **kwargs)
+
+        monkeypatch.setattr(backend, "get_many", counted)
+
+    def hold_at(self, number):
+        """Hold up the look with this number, counted from now."""
+        self._at = number
+
+
 @SHARED
 def test_a_herd_of_processes_runs_the_function_once(cache_alias, truth, processes):
     # Fails (one run per process) without the lease.
@@ -103,21 +127,16 @@ def test_a_herd_of_processes_runs_the_function_once(cache_alias, truth, processe
 def test_a_leader_that_hesitates_is_waited_for(cache_alias, truth, processes, threads, monkeypatch):
     """Descheduled before it could say which token its entry will carry, a leader looks like one in vain."""
     # Fails (two runs) when waiters trust two looks a few milliseconds apart.
-    backend = type(caches[cache_alias])
-    get_many, looks, enough = backend.get_many, itertools.count(1), threading.Event()
-
-    def counted(self, *args, **kwargs):
-        if next(looks) == 12:
-            enough.set()
-        return get_many(self, *args, **kwargs)
-
+    looks = Looks(monkeypatch, cache_alias)
     leader = processes(children.fill_hesitantly, cache_alias, truth.name)
     leader.expect("inside")
-    monkeypatch.setattr(backend, "get_many", counted)
+    looks.hold_at(12)
     waiting = threads(children.make(cache_alias, truth.name), 1, 2)
-    wait(enough, "a waiter to look again and again")
+    wait(looks.held, "a waiter to look again and again")
     leader.say("go on")
-    assert [leader.result(), waiting.result()] == ["old", "old"]
+    assert leader.result() == "old"
+    looks.go_on.set()
+    assert waiting.result() == "old"
     assert truth.runs == 1
 
 
@@ -183,13 +202,18 @@ def test_a_save_in_another_process(cache_alias, unique_name, processes):
 
 
 @SHARED
-def test_a_slow_leader_and_who_took_over_do_not_void_each_other(cache_alias, truth, processes):
+def test_a_slow_leader_and_who_took_over_do_not_void_each_other(
+    cache_alias, truth, processes, threads, monkeypatch
+):
     # Fails (nothing is stored) when who takes over draws a new token for the entry.
-    lease = {"LEASE_TIMEOUT": 1}
-    leader = processes(children.fill, cache_alias, truth.name, lease)
+    looks = Looks(monkeypatch, cache_alias)
+    leader = processes(children.fill, cache_alias, truth.name)
     leader.expect("inside")
-    impatient = processes(children.call, cache_alias, truth.name, lease)
-    impatient.expect("calling")
+    looks.hold_at(3)
+    impatient = threads(children.make(cache_alias, truth.name), 1, 2)
+    wait(looks.held, "a waiter to look at the lease")
+    caches[cache_alias].delete(looks.lease)  # as if its time were over
+    looks.go_on.set()
     assert impatient.result() == "old"
     leader.say("go on")
     assert leader.result() == "old"

@@ -37,10 +37,11 @@ def fill(parent, alias, name, pk, settings=None):
 
 
 def call(parent, alias, name, pk, settings=None):
-    """Announce the call, and make it."""
+    """Make the call when the parent says so."""
     author_name = make_author_name(alias, name)
     with override_settings(CACHE_RESULT=settings or {}):
-        parent.say("calling")
+        parent.say("ready")
+        parent.expect("call")
         return author_name(pk)
 
 

@@ -59,23 +59,20 @@ def _keys_beginning_with(cache: BaseCache, head: str) -> Iterator[str]:
     made = cache.make_key(head)
     if cache.make_key(f"{head}x") != f"{made}x":  # a KEY_FUNCTION that hashes
         return
-    for key in _stored_keys(cache, head, made):
+    for key in _stored_keys(cache, made):
         if key.startswith(made):
             yield head + key[len(made) :]
 
 
-def _stored_keys(cache: Any, head: str, made: str) -> Iterator[str]:
+def _stored_keys(cache: Any, made: str) -> Iterator[str]:
     if isinstance(cache, LocMemCache):
         with cache._lock:  # type: ignore[attr-defined]
             keys = list(cache._cache)  # type: ignore[attr-defined]
         yield from keys
     elif isinstance(cache, RedisCache):
-        client = cache._cache.get_client(None, write=False)
-        for key in client.scan_iter(match=f"{_escape(made)}*", count=_BATCH):
-            yield key.decode()
+        yield from _scan(cache._cache.get_client(None, write=False), made)
     elif hasattr(cache, "iter_keys"):  # django-redis, whose own method splits keys at colons
-        for key in cache.client.get_client(write=False).scan_iter(match=f"{_escape(made)}*", count=_BATCH):
-            yield key.decode()
+        yield from _scan(cache.client.get_client(write=False), made)
     elif isinstance(cache, DatabaseCache):
         connection: Any = connections[router.db_for_read(cache.cache_model_class)]
         table = connection.ops.quote_name(cache._table)  # type: ignore[attr-defined]
@@ -84,6 +81,11 @@ def _stored_keys(cache: Any, head: str, made: str) -> Iterator[str]:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT cache_key FROM {table} WHERE cache_key {like}", [pattern])
             yield from [row[0] for row in cursor.fetchall()]
+
+
+def _scan(client: Any, made: str) -> Iterator[str]:
+    for key in client.scan_iter(match=f"{_escape(made)}*", count=_BATCH):
+        yield key.decode()
 
 
 def _escape(text: str) -> str:

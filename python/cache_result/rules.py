@@ -145,6 +145,14 @@ class InvalidationRule:
         """
         return apps.get_model(self.model) if isinstance(self.model, str) else self.model
 
+    def concerns(self, sender: type[models.Model]) -> bool:
+        """Whether instances of ``sender`` are instances of the model, or rows of its table."""
+        try:
+            model = self.resolved_model
+        except LookupError:
+            return False
+        return issubclass(sender, model._meta.concrete_model or model)
+
     @cached_property
     def members(self) -> list[RuleMember]:
         """How each mapped argument is read, sorted by name. Needs loaded models."""
@@ -218,15 +226,22 @@ def _field_at(model: type[models.Model], path: str) -> "models.Field[Any, Any] |
         try:
             found = owner._meta.pk if part == "pk" else owner._meta.get_field(part)
         except FieldDoesNotExist:
-            # `author_id` is the attribute of the field `author`.
-            by_attname = {f.attname: f for f in owner._meta.concrete_fields}
-            found = by_attname.get(part)
-        if found is None:
             return None
         owner = found.related_model if found.is_relation else None
     while found is not None and getattr(found, "remote_field", None) and hasattr(found, "target_field"):
         found = found.target_field
     return found if isinstance(found, models.Field) else None
+
+
+def field_of(model: type[models.Model], name: str) -> "models.Field[Any, Any] | None":
+    """The concrete field that is called so, by ``name`` or ``attname``; None for anything else."""
+    if name == "pk":
+        return model._meta.pk
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return field if isinstance(field, models.Field) and field.concrete and not field.many_to_many else None
 
 
 def _reader(target: "models.Field[Any, Any]") -> Callable[[Any], Any]:

@@ -124,10 +124,14 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         ) -> "CachedWrapper[Q, T]": ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    def _delete_previous_versions(self) -> int:
+    @property
+    def _origin(self) -> tuple[str, str, int]:
+        """Namespace, function and version: what the header of an entry says."""
         constructor = self.key_constructor
-        name = (constructor.namespace, self.function_id, constructor.get_version())
-        return delete_previous_versions(self.storage.cache, self._head(), *name)
+        return constructor.namespace, self.function_id, constructor.get_version()
+
+    def _delete_previous_versions(self) -> int:
+        return delete_previous_versions(self.storage.cache, self._head(), *self._origin)
 
     async def _adelete_previous_versions(self) -> int:
         return await sync_to_async(self._delete_previous_versions, thread_sensitive=True)()
@@ -143,9 +147,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
         Print it to read it.
         """
-        constructor = self.key_constructor
-        name = (constructor.namespace, self.function_id, constructor.get_version())
-        return explain(name, *self._explain(args, kwargs))
+        return explain(self._origin, *self._explain(args, kwargs))
 
     def set_response_cache_header(self, response: S, metadata: Metadata | None) -> S:
         """See :func:`cache_result.set_response_cache_header`."""

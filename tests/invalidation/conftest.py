@@ -3,7 +3,7 @@
 import pytest
 
 from cache_result import InvalidationRule
-from tests.app.models import Author
+from tests.app.models import Article, Author
 
 
 @pytest.fixture
@@ -27,6 +27,19 @@ def author_name(following):
 
 
 @pytest.fixture
+def titles(following):
+    """The titles of an author's articles: depends on rows that point to its argument."""
+
+    @following(Article, {"author_id": "author_id"})
+    def titles(author_id):
+        return list(
+            Article.objects.filter(author=author_id).order_by("title").values_list("title", flat=True)
+        )
+
+    return titles
+
+
+@pytest.fixture
 def unrelated(cached):
     """Reads authors although no rule says so."""
 
@@ -40,3 +53,8 @@ def unrelated(cached):
 @pytest.fixture
 def author():
     return Author.objects.create(name="old")
+
+
+@pytest.fixture
+def authors():
+    return [Author.objects.create() for _ in range(3)]

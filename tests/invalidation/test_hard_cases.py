@@ -16,20 +16,6 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def titles(following):
-    @following(Article, {"author_id": "author_id"})
-    def titles(author_id):
-        return sorted(Article.objects.filter(author=author_id).values_list("title", flat=True))
-
-    return titles
-
-
-@pytest.fixture
-def authors():
-    return [Author.objects.create() for _ in range(3)]
-
-
-@pytest.fixture
 def true(titles, authors):
     """`true()`: everybody's titles are what the database has; they are cached afterwards."""
 

@@ -16,20 +16,6 @@ from tests.invalidation.rows import is_cached, rolled_back
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def titles(following):
-    @following(Article, {"author_id": "author_id"})
-    def titles(author_id):
-        return list(Article.objects.filter(author=author_id).values_list("title", flat=True))
-
-    return titles
-
-
-@pytest.fixture
-def authors():
-    return [Author.objects.create() for _ in range(3)]
-
-
 def test_a_row_that_moves_leaves_nothing_behind(titles, authors):
     # Fails (the old author still has the article) when only the row as saved counts.
     one, two, three = authors

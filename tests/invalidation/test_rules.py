@@ -9,19 +9,6 @@ from tests.invalidation.rows import is_cached, rename
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def titles(following):
-    """The titles of an author's articles: depends on rows that point to its argument."""
-
-    @following(Article, {"author_id": "author_id"})
-    def titles(author_id):
-        return list(
-            Article.objects.filter(author=author_id).order_by("title").values_list("title", flat=True)
-        )
-
-    return titles
-
-
 def test_a_save_invalidates_its_row_and_no_other(author_name):
     one, two = Author.objects.create(name="one"), Author.objects.create(name="two")
     assert [author_name(one.pk), author_name(two.pk)] == ["one", "two"]

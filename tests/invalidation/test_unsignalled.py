@@ -18,17 +18,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def titles(following):
-    @following(Article, {"author_id": "author_id"})
-    def titles(author_id):
-        return list(
-            Article.objects.filter(author=author_id).order_by("title").values_list("title", flat=True)
-        )
-
-    return titles
-
-
-@pytest.fixture
 def authors():
     return [Author.objects.create(name=name) for name in "ab"]
 

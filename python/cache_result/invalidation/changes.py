@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Field, Model
+from django.db import router
+from django.db.models import Model
 
 from cache_result.invalidation.loaded import Values
-from cache_result.rules import InvalidationRule, plain
+from cache_result.rules import InvalidationRule, field_of, plain
 
 
 class UnknownValueError(Exception):
@@ -78,23 +78,13 @@ class Change:
             return True
 
 
-def field_of(model: type[Model], name: str) -> "Field[Any, Any] | None":
-    """The concrete field that is called so, by ``name`` or ``attname``; None for anything else."""
-    if name == "pk":
-        return model._meta.pk
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return next((f for f in model._meta.concrete_fields if f.attname == name), None)
-    return field if isinstance(field, Field) and field.concrete and not field.many_to_many else None
+def alias_of(instance: Model) -> str:
+    """The database that a change of the instance goes to, where nobody names one."""
+    return instance._state.db or router.db_for_write(type(instance), instance=instance)
 
 
-def looked_at(rule: InvalidationRule, model: type[Model]) -> set[str]:
+def looked_at(rule: InvalidationRule, model: type[Model]) -> Iterator[str]:
     """The values of a row, by ``attname``, by which the rule can tell old from new."""
-    return set(_looked_at(rule, model))
-
-
-def _looked_at(rule: InvalidationRule, model: type[Model]) -> Iterator[str]:
     if rule.old_values == "query":
         return
     firsts = [path.partition(".")[0] for path in rule.field_mapping.values()]

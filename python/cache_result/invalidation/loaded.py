@@ -16,6 +16,7 @@ from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 from django.db.models.signals import post_init
 
+from cache_result.rules import field_of
 from cache_result.transaction import in_transaction
 
 Values = dict[str, Any]
@@ -93,8 +94,7 @@ def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> N
         for model in _tracked:
             rows_changed(model)
     _saves[row] = _saves.get(row, 0) + 1
-    names = None if update_fields is None else {_attname(instance, name) for name in update_fields}
-    _note(instance, names, keep=in_transaction(connections[using]))
+    _note(instance, _attnames(type(instance), update_fields), keep=in_transaction(connections[using]))
 
 
 def _on_init(*, instance: Model, **kwargs: Any) -> None:
@@ -145,11 +145,12 @@ def _note(instance: Model, names: set[str] | None, *, keep: bool) -> None:
     _keep(instance, tuple(distinct) if len(distinct) <= _MOST else ({},))
 
 
-def _attname(instance: Model, name: str) -> str:
-    for field in instance._meta.concrete_fields:
-        if name in (field.name, field.attname):
-            return field.attname
-    return name
+def _attnames(model: type[Model], names: Iterable[str] | None) -> set[str] | None:
+    """The attributes of the fields with these names; None, for all of them, as it is."""
+    if names is None:
+        return None
+    fields = {name: field_of(model, name) for name in names}
+    return {name if field is None else field.attname for name, field in fields.items()}
 
 
 def _watch_refresh(model: type[Model]) -> None:
@@ -162,8 +163,8 @@ def _watch_refresh(model: type[Model]) -> None:
     def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         fields = kwargs.get("fields", args[1] if len(args) > 1 else None)
-        names = None if fields is None else {_attname(self, name) for name in fields}
-        _note(self, names, keep=in_transaction(connections[self._state.db or "default"]))
+        connection = connections[self._state.db or "default"]
+        _note(self, _attnames(type(self), fields), keep=in_transaction(connection))
 
     setattr(refresh_from_db, _ATTRIBUTE, True)
     model.refresh_from_db = refresh_from_db  # type: ignore[method-assign]

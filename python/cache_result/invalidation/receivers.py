@@ -16,7 +16,7 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 
 from cache_result import registry, transaction
 from cache_result.invalidation import loaded, relations, statements
-from cache_result.invalidation.changes import Change, OldRow, looked_at
+from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             model = rule.resolved_model
         except LookupError:
             continue  # `manage.py check` names it
-        senders = list(_senders(model))
+        senders = [sender for sender in apps.get_models(include_auto_created=True) if rule.concerns(sender)]
         for sender in senders:
             loaded.track(sender, looked_at(rule, sender))
         with _lock:
@@ -61,17 +61,10 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             pre_delete.connect(_on_delete, sender=sender, dispatch_uid="cache_result.rules")
 
 
-def _senders(model: type[models.Model]) -> Iterator[type[models.Model]]:
-    """Models whose instances are instances of ``model``, or rows of its table."""
-    for candidate in apps.get_models(include_auto_created=True):
-        if issubclass(candidate, model._meta.concrete_model or model):
-            yield candidate
-
-
 def _before_save(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
-    using = using or _alias(instance)
+    using = using or alias_of(instance)
     _query(sender, instance, using)
     loaded.look_up(instance, using)
     adding = instance._state.adding
@@ -96,7 +89,7 @@ def _on_save(
     update_fields: frozenset[str] | None = None,
     **kwargs: Any,
 ) -> None:
-    using = using or _alias(instance)
+    using = using or alias_of(instance)
     change = Change(instance, () if created else _olds(instance, using), created=created)
     targets = _targets(sender, change, rewarm=True)
     closed = statements.closed_for_save(instance)
@@ -111,7 +104,7 @@ def _on_save(
 def _on_delete(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
-    using = using or _alias(instance)
+    using = using or alias_of(instance)
     _query(sender, instance, using)
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
@@ -120,12 +113,7 @@ def _on_delete(
 
 
 def _after_delete(*, instance: models.Model, using: str | None = None, **kwargs: Any) -> None:
-    statements.deletion_done(instance, connections[using or _alias(instance)])
-
-
-def _alias(instance: models.Model) -> str:
-    """The database of a signal that was sent by hand."""
-    return instance._state.db or router.db_for_write(type(instance), instance=instance)
+    statements.deletion_done(instance, connections[using or alias_of(instance)])
 
 
 def _query(sender: type[models.Model], instance: models.Model, using: str) -> None:
@@ -185,22 +173,14 @@ def invalidate_for(changed: models.Model | type[models.Model], using: str | None
     if not issubclass(model, models.Model):
         raise TypeError(f"cache_result: invalidate_for({changed!r}): give an instance or a model class")
     if isinstance(changed, models.Model):
-        alias = using or changed._state.db or router.db_for_write(model, instance=changed)
+        alias = using or alias_of(changed)
         _fire(model, Change(changed, _olds(changed, alias)), alias)
     else:
         _fire_all(model, using or router.db_for_write(model))
 
 
 def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
-    return ((wrapper, rule) for wrapper, rule in registry.registered() if _matches(rule, sender))
-
-
-def _matches(rule: "InvalidationRule", sender: type[models.Model]) -> bool:
-    try:
-        model = rule.resolved_model
-    except LookupError:
-        return False
-    return issubclass(sender, model._meta.concrete_model or model)
+    return ((wrapper, rule) for wrapper, rule in registry.registered() if rule.concerns(sender))
 
 
 def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.db import router
 from django.db.models import ManyToManyField, ManyToManyRel, Model
 from django.db.models.signals import m2m_changed
 
-from cache_result.invalidation.changes import Change
+from cache_result.invalidation.changes import Change, alias_of
 
 MOST_ROWS = 1000
 """So many rows at the other end are told apart; beyond, the functions of their rules go as a whole."""
@@ -43,7 +42,7 @@ def _on_change(
     using: str | None = None,
     **kwargs: Any,
 ) -> None:
-    using = using or instance._state.db or router.db_for_write(type(instance), instance=instance)
+    using = using or alias_of(instance)
     near, far = _names(sender, type(instance), reverse)
     if action == "pre_clear":
         # Afterwards nobody knows what was there.

@@ -17,8 +17,8 @@ from django.db.models import Model
 
 from cache_result import transaction
 from cache_result.invalidation import loaded
-from cache_result.invalidation.changes import field_of
 from cache_result.invalidation.targets import Targets
+from cache_result.rules import field_of
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -167,8 +167,8 @@ def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: 
                 loaded.rows_changed(sender)
             for wrapper, rule in _rules_of(sender):
                 # The signals of a save told the rules for its own class.
-                told = writing is not None and (wrapper, rule) in list(_rules_of(type(writing)))
-                if not told and _concerns(rule, sender, verb, sql):
+                told = writing is not None and rule.concerns(type(writing))
+                if not told and _may_fire(rule, sender, verb, sql):
                     targets.add(wrapper, [wrapper._function_scope()])
     return targets or None
 
@@ -202,7 +202,7 @@ def _is_key(table: str, column: str) -> bool:
     )
 
 
-def _concerns(rule: "InvalidationRule", sender: type[Model], verb: str, sql: str) -> bool:
+def _may_fire(rule: "InvalidationRule", sender: type[Model], verb: str, sql: str) -> bool:
     """Whether the statement may fire the rule."""
     if verb == "INSERT" and not _UPSERT.search(sql):
         return rule.trigger_on_create is not False

@@ -12,7 +12,6 @@ from cache_result.keys.parameters import is_method_of_view
 from cache_result.keys.requests import RequestKeyField
 from cache_result.threads import off_the_loop
 
-_OWN_ATTRIBUTES = frozenset({"_own", "_declared"})
 _PARTITION_CHARS = 48
 """The longest readable partition; a key has 200 characters at most."""
 
@@ -34,11 +33,14 @@ class _Namespace(dict[str, Any]):
         super().__setitem__(name, value)
 
 
+def _attributes(namespace: Mapping[str, Any]) -> dict[str, CacheKeyField]:
+    """The attributes of a class that are fields: those of a mixin that is no constructor."""
+    return {name: value for name, value in namespace.items() if isinstance(value, CacheKeyField)}
+
+
 def _declared_by(base: type) -> set[str]:
     """The fields that a constructor or a mixin has."""
-    of_mixins = {
-        name for cls in base.__mro__ for name, v in vars(cls).items() if isinstance(v, CacheKeyField)
-    }
+    of_mixins = {name for cls in base.__mro__ for name in _attributes(vars(cls))}
     return {*getattr(base, "_declared", ()), *of_mixins}
 
 
@@ -64,7 +66,7 @@ class KeyConstructorType(type):
         metacls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **kwargs: Any
     ) -> "KeyConstructorType":
         for attribute, value in namespace.items():
-            if attribute not in _OWN_ATTRIBUTES and _holds_field(value):
+            if _holds_field(value):
                 raise TypeError(
                     f"cache_result: {name}.{attribute} = {value!r} is no key field; write each field as an "
                     f'attribute of its own, as {attribute} = ArgsKeyField("user_id")'
@@ -80,12 +82,7 @@ class KeyConstructorType(type):
         cls._own = own
         declared: dict[str, CacheKeyField | None] = {}
         for base in reversed(cls.__mro__):
-            # A mixin that is no constructor has its fields as attributes.
-            declared |= vars(base).get("_own") or {
-                attribute: value
-                for attribute, value in vars(base).items()
-                if isinstance(value, CacheKeyField)
-            }
+            declared |= vars(base).get("_own") or _attributes(vars(base))
         cls._declared = {attribute: field for attribute, field in declared.items() if field is not None}
         return cls
 

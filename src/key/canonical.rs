@@ -165,6 +165,7 @@ impl Writer {
     }
 
     /// A tag, a length and raw bytes.
+    #[inline]
     pub fn blob(&mut self, tag: Tag, value: &[u8]) -> Result<(), Limit> {
         if self.bytes.len() + HEAD_BYTES + value.len() > MAX_BYTES {
             return Err(Limit::Bytes);
@@ -175,6 +176,7 @@ impl Writer {
     }
 
     /// The head of a collection of `count` items, which the caller writes next.
+    #[inline]
     pub fn open(&mut self, tag: Tag, count: usize) {
         match u8::try_from(count) {
             Ok(short) if short < 0x80 => self.bytes.extend_from_slice(&[tag as u8, short]),

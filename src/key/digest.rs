@@ -41,20 +41,24 @@ impl Digest {
     /// Appends [`Digest::text`]: 160 bits are exactly 32 characters, so there is no rest to care for.
     pub fn push_text(&self, to: &mut String) {
         let mut text = [0; TEXT_CHARS];
-        for (five, eight) in self.0.chunks_exact(5).zip(text.chunks_exact_mut(8)) {
-            let bits = five.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-            eight.copy_from_slice(&eight_characters(bits).to_be_bytes());
+        let mut padded = [0; DIGEST_BYTES + 3];
+        padded[3..].copy_from_slice(&self.0);
+        for (group, eight) in text.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // Five bytes, behind three that are not looked at.
+            let bits =
+                padded[5 * group..].first_chunk().map_or(0, |bits| u64::from_be_bytes(*bits));
+            *eight = eight_characters(bits).to_be_bytes();
         }
         // SAFETY: every byte is a letter or digit of ASCII.
         to.push_str(unsafe { str::from_utf8_unchecked(&text) });
     }
 }
 
-/// The characters of 40 bits, eight at a time: the bits are spread out, five to a byte, and each byte
-/// becomes `a` to `z` or `2` to `7`.
+/// The characters of the last 40 bits, eight at a time: the bits are spread out, five to a byte, and
+/// each byte becomes `a` to `z` or `2` to `7`.
 fn eight_characters(bits: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let twenties = (bits >> 20) << 32 | (bits & 0xf_ffff);
+    let twenties = (bits >> 20 & 0xf_ffff) << 32 | (bits & 0xf_ffff);
     let tens = (twenties & 0x000f_fc00_000f_fc00) << 6 | (twenties & 0x0000_03ff_0000_03ff);
     let fives = (tens & 0x03e0_03e0_03e0_03e0) << 3 | (tens & 0x001f_001f_001f_001f);
     let digits = (fives + ONES * (0x80 - 26)) >> 7 & ONES;

@@ -15,10 +15,10 @@ pub const MAX_PARTITION_CHARS: usize = 48;
 /// What the keys of one function look like.
 #[derive(Debug, Clone)]
 pub struct Style {
-    /// Namespace and function, readable, and the colon behind them.
-    head: String,
-    /// The version, unless it is the first, and the colon behind it.
-    version: String,
+    /// Namespace, function, and the version unless it is the first: readable, a colon behind each.
+    start: String,
+    /// How much of it is not the version.
+    head: usize,
     /// The longest readable partition.
     partition_chars: usize,
     /// Whether a longer partition is replaced by its hash, instead of being shortened.
@@ -34,25 +34,27 @@ impl Style {
         partition_chars: usize,
         hash_on_overflow: bool,
     ) -> Self {
-        let mut head = readable(function, MAX_HEAD_CHARS);
-        head.push(':');
-        let version = if version == 1 { String::new() } else { format!("v{version}:") };
+        let mut start = readable(function, MAX_HEAD_CHARS);
+        start.push(':');
+        let head = start.len();
+        if version != 1 {
+            start.extend(["v", &version.to_string(), ":"]);
+        }
         let partition_chars = partition_chars.clamp(4, MAX_PARTITION_CHARS);
-        Self { head, version, partition_chars, hash_on_overflow }
+        Self { start, head, partition_chars, hash_on_overflow }
     }
 
     /// What the keys of every version of the function start with.
     #[must_use]
     pub fn head(&self) -> &str {
-        &self.head
+        &self.start[..self.head]
     }
 
     /// Joins the parts of a key.
     #[must_use]
     pub fn key_text(&self, partition: Option<&str>, digest: &Digest) -> String {
         let mut key = String::with_capacity(MAX_KEY_CHARS);
-        key.push_str(&self.head);
-        key.push_str(&self.version);
+        key.push_str(&self.start);
         if let Some(partition) = partition {
             if self.hash_on_overflow && partition.len() > self.partition_chars {
                 key.push_str(&fingerprint_text(partition.as_bytes()));

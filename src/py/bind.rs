@@ -92,7 +92,10 @@ impl Signature {
         if given > self.positional {
             return None;
         }
-        let mut values: Laid<'a, 'py> = args.iter_borrowed().collect();
+        let mut values = Laid::new();
+        for at in 0..given {
+            values.push(args.get_borrowed_item(at).ok()?);
+        }
         let mut keywords = keywords.iter().peekable();
         for parameter in &self.parameters[given..] {
             let named = keywords.next_if(|(name, _)| {

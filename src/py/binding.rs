@@ -2,13 +2,15 @@
 
 use super::bind::{Mismatch, Values, explain};
 use super::encode::Encoder;
-use super::fields::Caller;
+use super::fields::{Caller, QUERY_STRING, Source, write_query};
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
 use super::objects::class_identity;
 use super::partition::Run;
 use super::plan::{Parts, RuleSet};
 use super::process;
+use super::refusal::Refusal;
+use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
 use crate::call::{Mode, Sharing, Status, Target};
@@ -216,8 +218,7 @@ impl Wrapper {
         self.plan.canonical(&self.caller(py, &values, false), heir.as_deref())
     }
 
-    /// The canonical bytes of a call that is the only contribution to its key, as it comes; `None` for
-    /// any other.
+    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
     fn straight(
         &self,
         args: &Bound<'_, PyTuple>,
@@ -227,16 +228,27 @@ impl Wrapper {
             return Ok(None);
         }
         // A copy: encoding a value may run code that changes the dict.
-        let keywords: SmallVec<[_; 8]> =
-            kwargs.map(|kwargs| kwargs.iter().collect()).unwrap_or_default();
-        let Some(values) = self.signature.lay_out(args, &keywords) else { return Ok(None) };
+        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
+        let keywords = keywords.as_deref().unwrap_or_default();
+        let Some(values) = self.signature.lay_out(args, keywords) else { return Ok(None) };
+        let field = &self.plan.fields[0];
+        let blame =
+            |refusal: Refusal, what: &str| refusal.blame(args.py(), what, &self.judge.label);
         let mut encoder = Encoder::new();
-        encoder.sort_lists = self.plan.fields[0].sort_lists;
+        encoder.sort_lists = field.sort_lists;
+        if let Source::Query { request, params } = &field.source {
+            let request = request.argument.map(|at| values[at]).filter(|given| !given.is_none());
+            let Some(request) = request else { return Ok(None) };
+            let query = query_of(&request)?;
+            write_query(query.as_ref(), params.as_deref(), &mut encoder)
+                .map_err(|refusal| blame(refusal, QUERY_STRING))?;
+            return Ok(Some(encoder));
+        }
         encoder.writer.open(Tag::Tuple, values.len());
         for (at, value) in values.into_iter().enumerate() {
             encoder.value(&value, 0).map_err(|refusal| {
                 let name = self.signature.names().nth(at).unwrap_or_default();
-                refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)
+                blame(refusal, &format!("argument '{name}'"))
             })?;
         }
         Ok(Some(encoder))

@@ -3,6 +3,7 @@
 use super::objects;
 use super::refusal::{Refusal, limited};
 use crate::key::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
@@ -90,7 +91,7 @@ impl Encoder {
     /// Text, lone surrogates included.
     pub fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
         if let Ok(text) = value.to_str() {
-            return self.blob(Tag::Str, text.as_bytes(), value);
+            return self.writer.str(text).map_err(|limit| limited(limit, value));
         }
         let str_type = value.py().get_type::<PyString>();
         let bytes = str_type.call_method1("encode", (value, "utf-8", "surrogatepass"))?;
@@ -146,7 +147,15 @@ impl Encoder {
         let tag = if self.sort_lists { Tag::SortedList } else { Tag::List };
         if list.len() == 1 {
             self.writer.open(tag, 1);
-            return self.value(&list.get_item(0)?, depth + 1);
+            // SAFETY: the list has this item, and holds it at least until code of the item's runs.
+            let item = unsafe {
+                let item = pyo3::ffi::PyList_GetItem(list.as_ptr(), 0);
+                Borrowed::from_ptr_or_err(list.py(), item)?
+            };
+            return match item.cast_exact::<PyString>() {
+                Ok(text) => self.text(&text),
+                Err(_) => self.value(&item.to_owned(), depth + 1),
+            };
         }
         let items: Items<_> = list.iter().collect();
         if self.sort_lists {

@@ -22,6 +22,9 @@ thread_local! {
     static PARTIAL: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whom to blame for query parameters that have no key.
+pub const QUERY_STRING: &str = "the request's query string";
+
 /// What a field contributes.
 pub enum Source {
     /// The values of arguments.
@@ -119,7 +122,7 @@ impl<'py> Caller<'_, 'py> {
                     Found::Unbound => return Ok(false),
                 };
                 let from = to.writer.len();
-                let refused = |refusal| self.blame(refusal, "the request's query string");
+                let refused = |refusal| self.blame(refusal, QUERY_STRING);
                 write_query(query.as_ref(), params.as_deref(), to).map_err(refused)?;
                 if let Some(run) = run {
                     run.add_query(field, query.as_ref(), params.as_deref(), written(to, from))?;
@@ -282,11 +285,15 @@ impl Field {
         format!("\0{}", self.name)
     }
 
-    /// Whether it contributes `count` positional arguments as they come, and to no partition.
-    pub fn takes_all(&self, count: usize) -> bool {
-        let all =
-            matches!(&self.source, Source::Arguments(arguments) if arguments.are_first(count));
-        all && !self.partition
+    /// Whether all `count` arguments in order, or the query string of one of them, are what it
+    /// contributes, and not to a partition.
+    pub fn is_straight(&self, count: usize) -> bool {
+        let straight = match &self.source {
+            Source::Arguments(arguments) => arguments.are_first(count),
+            Source::Query { request, .. } => request.argument.is_some(),
+            _ => false,
+        };
+        straight && !self.partition
     }
 
     /// What a partial call must say for this field, for people.
@@ -334,7 +341,8 @@ fn loose_text(found: &Found<'_>) -> PyResult<Option<String>> {
     }
 }
 
-fn write_query(
+/// Writes the query parameters of a request; those named in `params`, if any are.
+pub fn write_query(
     query: Option<&Bound<'_, PyDict>>,
     params: Option<&[Py<PyString>]>,
     to: &mut Encoder,

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyString, PyType};
 
 /// Declares a function that imports `module.attr` on its first call.
 macro_rules! imported {
@@ -81,8 +81,21 @@ pub fn is_kind(value: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> bool {
     // SAFETY: both are live types, and the function only reads them.
     unsafe {
         let kind = pyo3::ffi::Py_TYPE(value.as_ptr());
-        pyo3::ffi::PyType_IsSubtype(kind, class.as_type_ptr()) != 0
+        kind == class.as_type_ptr() || pyo3::ffi::PyType_IsSubtype(kind, class.as_type_ptr()) != 0
     }
+}
+
+/// An attribute, or none. Where it is found as `object` finds it, a `__getattr__` beside it costs nothing.
+pub fn attribute<'py>(
+    of: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // SAFETY: both are live, and what comes back is a new reference or null with an exception set.
+    let found = unsafe {
+        let found = pyo3::ffi::PyObject_GenericGetAttr(of.as_ptr(), name.as_ptr());
+        Bound::from_owned_ptr_or_err(of.py(), found)
+    };
+    found.map_or_else(|_| of.getattr_opt(name), |found| Ok(Some(found)))
 }
 
 /// Whether `value` is a request of Django or of Django REST framework, which wraps one.

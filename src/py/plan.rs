@@ -31,7 +31,7 @@ pub struct Plan {
     pub function_scope: ScopeId,
     /// The fields in order.
     pub fields: Vec<Field>,
-    /// Whether the values of all parameters, in order, are the only contribution.
+    /// Whether the only field needs no more than the call's arguments as they come.
     pub straight: bool,
 }
 
@@ -133,7 +133,7 @@ impl Plan {
             function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
             function,
             straight: match fields.as_slice() {
-                [field] => signature.plain().is_some_and(|count| field.takes_all(count)),
+                [field] => signature.plain().is_some_and(|count| field.is_straight(count)),
                 _ => false,
             },
             fields,

@@ -235,7 +235,8 @@ fn entry<'py>(
 /// How a call's request is found: the argument of that name, a keyword of that name, a request among
 /// the other positional arguments, and at last the attribute `request` of the view.
 pub struct Request {
-    argument: Option<usize>,
+    /// The parameter of that name.
+    pub argument: Option<usize>,
     keyword: Option<(usize, Py<PyString>)>,
     rest: Option<usize>,
     view: Option<usize>,
@@ -302,7 +303,7 @@ pub fn query_of<'py>(request: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, 
     let found = if names::is_kind(request, class) {
         Some(request.getattr(get)?)
     } else {
-        match request.getattr_opt(intern!(py, "_request"))? {
+        match names::attribute(request, intern!(py, "_request"))? {
             // DRF's `query_params` is that request's `GET`.
             Some(inner) if names::is_kind(&inner, class) => Some(inner.getattr(get)?),
             _ => match request.getattr_opt(intern!(py, "query_params"))? {

@@ -22,7 +22,7 @@ LAYERS = [
     {"invalidation"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
-    {"rules", "keys", "breaker", "plans", "transaction"},
+    {"rules", "keys", "breaker", "pending", "plans", "transaction"},
     {"conf", "exceptions", "explanation", "fills", "reports", "status", "threads"},
     {"_core"},
 ]

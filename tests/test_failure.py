@@ -6,8 +6,10 @@ import time
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.cache import caches
 
 from cache_result import CACHE_MISSING, CacheStatus
+from cache_result.storage import get_storage
 from tests import settings as test_settings
 from tests.flaky import FlakyCache
 from tests.servers import Memcached, Redis
@@ -19,7 +21,11 @@ NOTHING_STORED = {"cached_at": None, "cache_reset_at": None, "cache_status": Cac
 @pytest.fixture
 def cache_alias(request):
     """Unlike everywhere else: a cache whose server may be down cannot be cleared."""
-    return getattr(request, "param", "flaky")
+    alias = getattr(request, "param", "flaky")
+    yield alias
+    if alias in caches.settings:
+        pending = get_storage(alias).pending
+        pending.delivered(pending.snapshot())
 
 
 down = pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import ceil
-from threading import Lock, local
+from threading import local
 from typing import Any, ClassVar, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -25,8 +25,8 @@ from django.db.transaction import atomic
 from cache_result import _core
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
+from cache_result.pending import Pending
 from cache_result.plans import UNREADABLE, Plan, arun, operation, run
-from cache_result.reports import logger
 from cache_result.transaction import in_transaction
 
 R = TypeVar("R")
@@ -35,8 +35,6 @@ BARREN_SECONDS = 1
 """How long a lease says that its holder stored nothing."""
 LONGEST_SECONDS = 5 * 365 * 24 * 3600
 """Longer timeouts are not given to the backend."""
-MAX_PENDING = 10_000
-"""Invalidations that are kept for a backend that cannot be reached."""
 _PROBE = b"\x00\xffcache_result"
 _UNCLEARED = "cr:uncleared"
 _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
@@ -70,10 +68,9 @@ class Storage:
         self._lease_timeout = ceil(conf.LEASE_TIMEOUT)
         self._close_timeout = ceil(conf.CLOSE_TIMEOUT)
         self._breaker = Breaker(alias, *conf.BREAKER)
-        self._pending: dict[bytes, int] = {}
-        self._kept = 0
+        # While there are any, nothing else is done with this cache by this process: its calls compute.
+        self.pending = Pending(alias, self.deliver)
         self._of_thread = local()
-        self._lock = Lock()
         self._takes_bytes: bool | None = None
 
     @property
@@ -94,7 +91,7 @@ class Storage:
 
     def read(self, keys: list[str]) -> list[Any] | None:
         """The values under ``keys``, None where there is none. One round trip."""
-        if not self._breaker.at_rest or self._pending or self.database is not None:
+        if not self._breaker.at_rest or self.pending or self.database is not None:
             return cast("list[Any] | None", self.read_carefully(keys))
         try:
             get = self.cache.get_many(keys).get
@@ -191,15 +188,18 @@ class Storage:
         return True
 
     @operation
-    def forget(self, key: str, own: bytes) -> Plan[bool]:
+    def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> Plan[bool]:
         """Deletes an entry and voids its own token, so that no fill under way can bring it back."""
         yield from self._renew([own])
         yield "delete", key
         return True
 
     @operation
-    def invalidate(self, scopes: Sequence[bytes]) -> Plan[bool]:
-        """Starts a new generation of each scope: one write for one scope, one batch for many."""
+    def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> Plan[bool]:
+        """Starts a new generation of each scope: one write for one scope, one batch for many.
+
+        ``functions`` says whose they are, should they be lost.
+        """
         yield from self._renew(scopes)
         return True
 
@@ -236,7 +236,7 @@ class Storage:
         if not self._breaker.allows():
             return self._refused(name, args)
         try:
-            if self._pending:
+            if self.pending:
                 await self._adrive(self._deliver())
             result = await self._adrive(plan(self, *args))
         except Exception as error:
@@ -259,7 +259,7 @@ class Storage:
         try:
             cache = self.cache
             with self._savepoint():
-                if self._pending:
+                if self.pending:
                     run(cache, self._deliver())
                 result = run(cache, plan(self, *args))
         except Exception as error:
@@ -277,40 +277,25 @@ class Storage:
 
     def _refused(self, name: str, args: Iterable[Any]) -> Any:
         if name == "invalidate":
-            (scopes,) = args
-            self._keep(scopes)
+            self._keep(*args)
         elif name == "forget":
-            _, own = args
-            self._keep([own])
+            _, own, *functions = args
+            self._keep([own], *functions)
         return self.FAILED.get(name, False)
 
-    # Invalidations that could not be delivered. While there are any, nothing else is done with this
-    # cache by this process: its calls compute, and the first one after the outage delivers them.
+    def _keep(self, scopes: Iterable[bytes], functions: Sequence[str] = ()) -> None:
+        self.pending.keep(scopes, tuple(functions))
 
-    def _keep(self, scopes: Iterable[bytes]) -> None:
-        lost = 0
-        with self._lock:
-            for scope in scopes:
-                if scope not in self._pending and len(self._pending) >= MAX_PENDING:
-                    lost += 1
-                    continue
-                self._kept += 1
-                self._pending[scope] = self._kept
-        if lost:
-            logger.error(
-                "cache_result: %d invalidations for the cache %r were given up; clear it when it is back",
-                lost,
-                self.alias,
-            )
+    @operation
+    def deliver(self) -> Plan[bool]:
+        """Delivers what is pending, as every operation does."""
+        yield from ()
+        return True
 
     def _deliver(self) -> Plan[None]:
-        with self._lock:
-            pending = dict(self._pending)
+        pending = self.pending.snapshot()
         yield from self._renew(list(pending))
-        with self._lock:
-            for scope, kept in pending.items():
-                if self._pending.get(scope) == kept:  # else it was invalidated again meanwhile
-                    del self._pending[scope]
+        self.pending.delivered(pending)
 
 
 class LocalStorage(Storage):
@@ -355,12 +340,12 @@ class LocalStorage(Storage):
         self.invalidate([own])
         return False
 
-    def forget(self, key: str, own: bytes) -> bool:
+    def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of the entry's own scope, and deletes its bytes."""
         self.invalidate([own])
         return self.delete([key])
 
-    def invalidate(self, scopes: Sequence[bytes]) -> bool:
+    def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of each scope."""
         cast(_core.Index, self.index).renew(list(scopes))
         return True
@@ -380,7 +365,7 @@ class LocalStorage(Storage):
         if name == "invalidate":
             return self.invalidate(*args)
         if name == "forget":
-            key, own = args
+            key, own, *_ = args
             self.invalidate([own])
             return await super().aperform("delete", [key])
         return await super().aperform(name, *args)

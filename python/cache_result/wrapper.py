@@ -186,16 +186,16 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
         key, own, _ = await off_the_loop(self._parts, args, kwargs)
-        await self.storage.aperform("forget", key, own)
+        await self.storage.aperform("forget", key, own, (self.label,))
 
     async def adelete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of ``delete_by_prefix``."""
         scope = await off_the_loop(self._prefix_scope, args, kwargs)
-        await self.storage.aperform("invalidate", [scope])
+        await self.storage.aperform("invalidate", [scope], (self.label,))
 
     async def ainvalidate_all(self) -> None:
         """Asyncio twin of ``invalidate_all``."""
-        await self.storage.aperform("invalidate", [self._function_scope()])
+        await self.storage.aperform("invalidate", [self._function_scope()], (self.label,))
 
     @property
     def storage(self) -> Storage:
@@ -293,7 +293,7 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
     def delete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Deletes this call's entry."""
         key, own, _ = self._parts(args, kwargs)
-        self.storage.forget(key, own)
+        self.storage.forget(key, own, (self.label,))
 
     def delete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
         """Invalidates every entry of a partition, at the cost of one write.
@@ -304,11 +304,11 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
 
         :raises ValueError: when the arguments name no group of entries; it lists what does.
         """
-        self.storage.invalidate([self._prefix_scope(args, kwargs)])
+        self.storage.invalidate([self._prefix_scope(args, kwargs)], (self.label,))
 
     def invalidate_all(self) -> None:
         """Invalidates every entry that this function ever stored, at the cost of one write."""
-        self.storage.invalidate([self._function_scope()])
+        self.storage.invalidate([self._function_scope()], (self.label,))
 
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await sync_to_async(cast(Any, self.func), thread_sensitive=True)(*args, **kwargs)

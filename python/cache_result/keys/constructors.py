@@ -204,13 +204,13 @@ class KeyConstructor(metaclass=KeyConstructorType):
             nothing is invalidated then.
         """
         for storage, scopes in cls._scopes(args, kwargs):
-            storage.invalidate(scopes)
+            storage.invalidate(scopes, (cls.__qualname__,))
 
     @classmethod
     async def awipe(cls, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of :meth:`wipe`."""
         for storage, scopes in await off_the_loop(cls._scopes, args, kwargs):
-            await storage.aperform("invalidate", scopes)
+            await storage.aperform("invalidate", scopes, (cls.__qualname__,))
 
     @classmethod
     def _scopes(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, list[bytes]]]:

@@ -4,6 +4,7 @@ from cache_result._core import ABSENT, CACHE_MISSING, __version__, register_key_
 from cache_result.decorators import cache_result
 from cache_result.exceptions import CacheResultWarning, UnkeyableArgument
 from cache_result.explanation import KeyExplanation
+from cache_result.invalidation.blocks import invalidation_deferred, no_invalidation
 from cache_result.invalidation.receivers import invalidate_for
 from cache_result.keys.constructors import DefaultKeyConstructor, InlineKeyConstructor, KeyConstructor
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, ConstantKeyField
@@ -39,6 +40,8 @@ __all__ = [
     "__version__",
     "cache_result",
     "invalidate_for",
+    "invalidation_deferred",
+    "no_invalidation",
     "register_key_encoder",
     "set_response_cache_header",
 ]

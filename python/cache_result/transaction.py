@@ -9,7 +9,8 @@ callbacks, because one that raises drops those behind it.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
 from itertools import chain, islice
 from threading import Lock
 from typing import Any, Protocol
@@ -48,6 +49,13 @@ class Targets(Protocol):
     def rewarm(self) -> None: ...
 
 
+class Diversion(Protocol):
+    """Takes what the changes of a block of code invalidate; see :mod:`cache_result.invalidation.blocks`."""
+
+    def take(self, using: str, targets: Any) -> None: ...
+    def touch(self, scopes: Iterable[bytes]) -> bool: ...
+
+
 class Transaction:
     """One open transaction of one connection, from its first write on.
 
@@ -70,6 +78,8 @@ _listener: Listener | None = None
 _open: "WeakSet[Transaction]" = WeakSet()
 _lock = Lock()
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
+_diversion: ContextVar[Diversion | None] = ContextVar("cache_result_diversion", default=None)
+_diversions = 0
 
 
 def watch_connections() -> None:
@@ -99,7 +109,8 @@ def watch_writes(
     if in_transaction(connection):
         record(connection.alias, targets)
         return execute(sql, params, many, context)
-    targets.close()
+    if _diversion.get() is None:
+        targets.close()
     try:
         result = execute(sql, params, many, context)
         if connection.vendor == "sqlite" and context["cursor"].description:
@@ -191,7 +202,12 @@ def install(connection: BaseDatabaseWrapper) -> None:
 
 
 def record(using: str, targets: Targets) -> None:
-    """Invalidates ``targets`` when the transaction on the database ``using`` commits, or now."""
+    """Invalidates ``targets`` when the transaction on the database ``using`` commits, or now; unless the
+    caller is in a block that takes them."""
+    diversion = _diversion.get()
+    if diversion is not None:
+        diversion.take(using, targets)
+        return
     _settle()
     connection = connections[using]
     if not in_transaction(connection):
@@ -203,6 +219,39 @@ def record(using: str, targets: Targets) -> None:
         transaction.targets = targets
     else:
         transaction.targets.merge(targets)
+
+
+def divert(diversion: Diversion | None) -> Token[Diversion | None]:
+    """Has ``diversion`` take what the caller's changes invalidate, until ``undivert``; None ends that."""
+    global _diversions
+    with _lock:
+        _diversions += 1
+    _count()
+    return _diversion.set(diversion)
+
+
+def undivert(token: Token[Diversion | None]) -> None:
+    """Ends what ``divert`` began."""
+    global _diversions
+    _diversion.reset(token)
+    with _lock:
+        _diversions -= 1
+    _count()
+
+
+@contextmanager
+def undiverted() -> Iterator[None]:
+    """A block of code whose changes no block outside takes."""
+    token = divert(None)
+    try:
+        yield
+    finally:
+        undivert(token)
+
+
+def is_diverted() -> bool:
+    """Whether the caller is in a block that takes what its changes invalidate."""
+    return _diversion.get() is not None
 
 
 def announced(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
@@ -217,8 +266,11 @@ def is_dirty() -> bool:
 
 
 def is_touched(scopes: list[bytes]) -> bool:
-    """Whether an open transaction of the caller is going to invalidate one of ``scopes``."""
+    """Whether the caller is going to invalidate one of ``scopes``: an open transaction, or a block."""
     _settle()
+    diversion = _diversion.get()
+    if diversion is not None and diversion.touch(scopes):
+        return True
     return any(t.targets is not None and t.targets.touch(scopes) for t in _visible())
 
 
@@ -243,7 +295,7 @@ def _settle() -> None:
 
 def _count() -> None:
     with _lock:
-        _core.set_open_transactions(sum(not transaction.over for transaction in _open))
+        _core.set_open_transactions(_diversions + sum(not transaction.over for transaction in _open))
 
 
 def _begin(connection: BaseDatabaseWrapper) -> Transaction:

@@ -172,11 +172,12 @@ def invalidate_for(changed: models.Model | type[models.Model], using: str | None
     model = changed if isinstance(changed, type) else type(changed)
     if not issubclass(model, models.Model):
         raise TypeError(f"cache_result: invalidate_for({changed!r}): give an instance or a model class")
-    if isinstance(changed, models.Model):
-        alias = using or alias_of(changed)
-        _fire(model, Change(changed, _olds(changed, alias)), alias)
-    else:
-        _fire_all(model, using or router.db_for_write(model))
+    with transaction.undiverted():
+        if isinstance(changed, models.Model):
+            alias = using or alias_of(changed)
+            _fire(model, Change(changed, _olds(changed, alias)), alias)
+        else:
+            _fire_all(model, using or router.db_for_write(model))
 
 
 def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":

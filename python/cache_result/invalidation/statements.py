@@ -74,7 +74,7 @@ def watch(senders: list[type[Model]], rules_of: RulesOf) -> None:
 def close_for_save(instance: Model, targets: Targets) -> None:
     """Closes what a ``save()`` in autocommit mode is about to change."""
     save: _Save | None = getattr(_of_thread, "save", None)
-    if save is not None and save.instance is instance:
+    if save is not None and save.instance is instance and not transaction.is_diverted():
         targets.close()
         save.closed = targets
 

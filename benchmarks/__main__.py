@@ -33,6 +33,10 @@ WITH_REDIS = (
     "processes-django-redis",
     "async-redis",
     "miss-redis",
+    "saves",
+    "saves-django-redis",
+    "many-saves",
+    "loads",
 )
 
 
@@ -42,6 +46,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
     from benchmarks.hits import async_hits, sync_hits
     from benchmarks.keys import key_building
     from benchmarks.misses import misses
+    from benchmarks.saves import loads, many_saves, saves
     from benchmarks.wipes import wipes
 
     partition = "user_id"
@@ -61,6 +66,10 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "async-redis": lambda c: async_hits(c, "redis", "async hit, core RedisCache"),
         "miss-locmem": lambda c: misses(c, "locmem", "miss, LocMem"),
         "miss-redis": lambda c: misses(c, "redis", "miss, core RedisCache"),
+        "saves": lambda c: saves(c, "redis", "core RedisCache"),
+        "saves-django-redis": lambda c: saves(c, "django_redis", "django-redis"),
+        "many-saves": many_saves,
+        "loads": loads,
     }
 
 

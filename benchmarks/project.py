@@ -22,6 +22,24 @@ WIPE_ALIASES = {"wipe_small": 6, "wipe_large": 7}
 COUNTER_DATABASE = 8
 """Where functions that run in several processes count their executions."""
 
+LIBRARY_DATABASES = {"plain": 9, "ours": 10, "ours_open": 11, "peer": 12, "cacheops": 13}
+"""Where the processes of the rows about models cache, each one library."""
+
+LIBRARY_APPS: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "ours": ("cache_result",),
+    "ours_open": ("cache_result",),
+    "peer": ("restflow.caching",),
+    "cacheops": ("cacheops",),
+}
+"""What a project installs to have a library."""
+
+LOADED = 100
+"""Rows of each model of `benchmarks.app`."""
+
+SAVES, TARGETS = 10_000, 100
+"""The large transaction: saves, and distinct targets that they have."""
+
 MAX_ENTRIES = 1_000_000
 """LocMem culls at 300 entries by default; here nothing is to be culled."""
 
@@ -59,6 +77,32 @@ def configure(redis_port: int | None) -> None:
     )
     django.setup()
     connection.ensure_connection()
+
+
+def configure_for(owner: str, kind: str, redis_port: int) -> None:
+    """Configure a process that has one library (or none, "plain") and the models of `benchmarks.app`.
+
+    Libraries watch connections, or patch Django, so that another one in the same process would pay.
+    """
+    url = f"redis://127.0.0.1:{redis_port}/{LIBRARY_DATABASES[owner]}"
+    settings.configure(
+        INSTALLED_APPS=["django.contrib.contenttypes", *LIBRARY_APPS[owner], "benchmarks.app"],
+        CACHES={"default": {"BACKEND": BACKENDS[kind], "LOCATION": url}},
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        SECRET_KEY="benchmarks",
+        USE_TZ=True,
+        CACHE_RESULT={"CLOSE_SCOPES": owner != "ours_open"},
+        CACHEOPS_REDIS=url,
+        # No operation is cached by itself; those that are named by `cached_as` are.
+        CACHEOPS={f"app.{model}": {"ops": (), "timeout": 3600} for model in ("article", "page")},
+    )
+    django.setup()
+    from benchmarks.app.models import Article, Note, Page
+
+    with connection.schema_editor() as editor:
+        for model in (Article, Page, Note):
+            editor.create_model(model)
 
 
 def _aliases(kind: str) -> list[str]:

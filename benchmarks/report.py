@@ -17,7 +17,15 @@ INTRODUCTION = """\
 {mode} run of `make bench`. Contestants of a row take turns in one run; a ratio is the median of the ratios
 of single rounds. The spread is p10 to p90; of executions, the least and the most of any trial."""
 
-PACKAGES = ("django-cache-result", "Django", "drf-restflow", "django-redis", "redis", "hiredis")
+PACKAGES = (
+    "django-cache-result",
+    "Django",
+    "drf-restflow",
+    "django-cacheops",
+    "django-redis",
+    "redis",
+    "hiredis",
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,9 @@ def _ratio(value: float) -> str:
 
 
 def _duration(ns: float) -> str:
-    """Three digits or so, in the unit that fits."""
+    """Three digits or so, in the unit that fits. Differences may be negative."""
+    if ns < 0:
+        return f"-{_duration(-ns)}"
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if ns >= size:
             scaled = ns / size

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Protocol
 
 _BATCH = """
 {kind} batch(_turns, _clock):
@@ -53,6 +53,20 @@ class Spread:
         return cls(cls.of(samples).median, min(samples), max(samples), len(samples))
 
 
+class Entrant(Protocol):
+    """Who takes part in a race."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def verify(self) -> Callable[[], None]:
+        """Raises unless the work is done as the row says."""
+
+    def batch(self, runner: asyncio.Runner | None) -> Callable[[int], int]:
+        """A function from a number of turns to the nanoseconds they took in all."""
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One way of doing a row's work.
@@ -70,6 +84,20 @@ class Contestant:
     @property
     def is_async(self) -> bool:
         return "await " in self.statement
+
+    def batch(self, runner: asyncio.Runner | None) -> Callable[[int], int]:
+        """A function from a number of turns to the nanoseconds they took in all."""
+        timed = self.compile()
+        if not self.is_async:
+            return lambda turns: timed(repeat(None, turns), perf_counter_ns)
+        if runner is None:
+            raise ValueError(f"{self.name} awaits, so race() needs a runner")
+
+        def run(turns: int) -> int:
+            coroutine: Coroutine[Any, Any, int] = timed(repeat(None, turns), perf_counter_ns)
+            return runner.run(coroutine)
+
+        return run
 
     def compile(self) -> Callable[..., Any]:
         """A function `(turns, clock)` that runs the statement once per turn and returns nanoseconds."""
@@ -94,16 +122,29 @@ class Race:
         """How many times as long `name` takes as `to`, from ratios within each round."""
         return Spread.of([a / b for a, b in zip(self.times[name], self.times[to], strict=True)])
 
+    def over(self, name: str, base: str) -> Spread:
+        """Nanoseconds per operation that `name` takes longer than `base`, within each round."""
+        return Spread.of(self._extra(name, base))
+
+    def ratio_over(self, name: str, to: str, base: str) -> Spread:
+        """How many times as much `name` takes over `base` as `to` does. Differences of single rounds may
+        be next to nothing, so that they are set against the median of `to`."""
+        denominator = Spread.of(self._extra(to, base)).median
+        return Spread.of([extra / denominator for extra in self._extra(name, base)])
+
+    def _extra(self, name: str, base: str) -> list[float]:
+        return [a - b for a, b in zip(self.times[name], self.times[base], strict=True)]
+
 
 def race(
-    contestants: Sequence[Contestant], rounds: int, batch_ns: int, runner: asyncio.Runner | None = None
+    contestants: Sequence[Entrant], rounds: int, batch_ns: int, runner: asyncio.Runner | None = None
 ) -> Race:
     """Time the contestants in turn, `rounds` times, in batches of about `batch_ns` nanoseconds each.
 
     The garbage collector runs before each round and is off inside it. The contestant that begins changes from
     round to round. `runner` is needed by asynchronous contestants.
     """
-    batches = {contestant.name: _batch(contestant, runner) for contestant in contestants}
+    batches = {contestant.name: contestant.batch(runner) for contestant in contestants}
     for contestant in contestants:
         contestant.verify()
     turns = {name: _turns_for(batch, batch_ns) for name, batch in batches.items()}
@@ -131,21 +172,6 @@ def collector_off() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
-
-
-def _batch(contestant: Contestant, runner: asyncio.Runner | None) -> Callable[[int], int]:
-    """A function from a number of turns to the nanoseconds they took in all."""
-    timed = contestant.compile()
-    if not contestant.is_async:
-        return lambda turns: timed(repeat(None, turns), perf_counter_ns)
-    if runner is None:
-        raise ValueError(f"{contestant.name} awaits, so race() needs a runner")
-
-    def run(turns: int) -> int:
-        coroutine: Coroutine[Any, Any, int] = timed(repeat(None, turns), perf_counter_ns)
-        return runner.run(coroutine)
-
-    return run
 
 
 def _turns_for(batch: Callable[[int], int], batch_ns: int) -> int:

@@ -31,7 +31,7 @@ def wipes(conditions: Conditions) -> Section:
     """Both libraries work on the same two keyspaces, one after the other."""
     sizes = dict(zip(WIPE_ALIASES, conditions.keyspaces, strict=True))
     for alias, size in sizes.items():
-        _fill(conditions.server, WIPE_ALIASES[alias], size)
+        fill(conditions.server, WIPE_ALIASES[alias], size)
     small, large = sizes
     section = Section("delete_by_prefix, 10 matches, django-redis")
     for library in LIBRARIES:
@@ -45,7 +45,7 @@ def wipes(conditions: Conditions) -> Section:
     return section
 
 
-def _fill(server: RedisServer, database: int, size: int) -> None:
+def fill(server: RedisServer, database: int, size: int) -> None:
     """Put `size` keys of somebody else's into a database, on the server's side."""
     with server.client(database) as client:
         client.flushdb()

@@ -184,13 +184,17 @@ class InvalidationRule:
         known = {f.name for f in model._meta.get_fields()}
         return [name for name in named if name not in known and not hasattr(model, name)]
 
+    @cached_property
+    def _steps(self) -> list[tuple[str, list[str]]]:
+        return [(name, path.split(".")) for name, path in self.field_mapping.items()]
+
     def values(self, instance: Any) -> dict[str, Any] | None:
         """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
         relation), so that the rule cannot name a scope."""
         found: dict[str, Any] = {}
-        for name, path in self.field_mapping.items():
+        for name, steps in self._steps:
             value: Any = instance
-            for part in path.split("."):
+            for part in steps:
                 if value is None:
                     break
                 try:

@@ -25,6 +25,8 @@ class OldRow:
 
     def __getattr__(self, name: str) -> Any:
         instance, values = self._instance, self._values
+        if name in values:  # which are by `attname`
+            return getattr(instance, name) if _same(instance, values, name) else values[name]
         field = field_of(type(instance), name)
         if field is None:
             # A property depends on anything.
@@ -38,7 +40,7 @@ class OldRow:
         return values[field.attname]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Change:
     """What has happened to a row."""
 

@@ -5,16 +5,17 @@ other. So instances of such models note, when they are loaded and when they are 
 rules look at. Primary keys are not noted: a row cannot change its own. Other models pay nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from copy import deepcopy
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import wraps
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
-from django.db.models.signals import post_init
 
 from cache_result.rules import field_of
 from cache_result.transaction import in_transaction
@@ -22,19 +23,40 @@ from cache_result.transaction import in_transaction
 Values = dict[str, Any]
 """Some of a row's values, by ``attname``."""
 
-_ATTRIBUTE = "_cache_result_loaded"
-_ASKED = "_cache_result_asked"
-"""How many values the rules asked for by then (they only become more), the primary key, and how often
-rows of the model had been changed unseen, and this row been saved."""
+_NOTE = "_cache_result_loaded"
+Note = tuple[tuple[Values, ...], int, Any, int, int]
+"""What the row may be like; how many values the rules asked for by then (they only become more); the primary
+key; and how often rows of the model had been changed unseen, and this row been saved. A note is replaced,
+never changed, for copies of an instance share it."""
+_UNKNOWN: tuple[Values, ...] = ({},)
+_ABSENT = object()
 _MOST = 8
 """So many versions of a row are told apart within one transaction."""
-_PLAIN = (str, int, float, bool, bytes, type(None))
-
-_tracked: dict[type[Model], set[str]] = {}
-_changes: defaultdict[type[Model], int] = defaultdict(int)
-_saves: dict[tuple[type[Model], Any], int] = {}
-"""How often this process has saved a row, so that another instance of it knows that it is outdated."""
 _MOST_SAVES = 10_000
+_PLAIN = frozenset(
+    {str, int, float, bool, bytes, type(None), Decimal, UUID, datetime, date, time, timedelta},
+)
+"""Types of values that nobody can change, so that they need no copy."""
+
+
+class _Tracker:
+    """What is noted of instances of one model."""
+
+    __slots__ = ("changes", "key", "names", "saves")
+
+    def __init__(self, model: type[Model]) -> None:
+        self.names: tuple[str, ...] = ()
+        pk = model._meta.pk
+        self.key = pk.attname if pk.column else "pk"
+        """The attribute with the primary key, for those that have a single column."""
+        self.changes = 0
+        """How often rows were changed unseen."""
+        self.saves: dict[Any, int] = {}
+        """How often this process has saved a row, by key, so that another instance of it knows that it is
+        outdated."""
+
+
+_trackers: dict[type[Model], _Tracker] = {}
 
 
 def track(sender: type[Model], attnames: Iterable[str]) -> None:
@@ -42,81 +64,87 @@ def track(sender: type[Model], attnames: Iterable[str]) -> None:
     names = set(attnames)
     if not names:
         return
-    if sender not in _tracked:
-        post_init.connect(_on_init, sender=sender, dispatch_uid="cache_result.loaded")
+    tracker = _trackers.get(sender)
+    if tracker is None:
+        tracker = _trackers[sender] = _Tracker(sender)
+        _watch_loading(sender)
         _watch_refresh(sender)
-    _tracked.setdefault(sender, set()).update(names)
+    tracker.names = tuple(sorted(names.union(tracker.names)))
 
 
 def versions(instance: Model, using: str) -> tuple[Values, ...]:
     """What the row may have been like before; values that nobody has seen are missing."""
-    known: tuple[Values, ...] | None = getattr(instance._state, _ATTRIBUTE, None)
-    if known is None or instance._state.adding or instance._state.db != using:
-        return ({},)
-    _, key, changes, saves = getattr(instance._state, _ASKED)
-    model = type(instance)
-    outdated = changes != _changes[model] or saves != _saves.get((model, key), 0)
-    return ({},) if outdated or key not in (None, instance.pk) else known
+    state = instance._state
+    note: Note | None = getattr(state, _NOTE, None)
+    tracker = _trackers.get(type(instance))
+    if note is None or tracker is None or state.adding or state.db != using:
+        return _UNKNOWN
+    known, _, key, changes, saves = note
+    outdated = changes != tracker.changes or saves != tracker.saves.get(key, 0)
+    return _UNKNOWN if outdated or key not in (None, instance.pk) else known
 
 
 def rows_changed(sender: type[Model]) -> None:
     """Rows of the model were written, nobody knows which: what was loaded before may be outdated."""
-    _changes[sender] += 1
+    tracker = _trackers.get(sender)
+    if tracker is not None:
+        tracker.changes += 1
 
 
 def forget(instance: Model) -> None:
     """Nobody knows what the row is like now."""
-    if type(instance) in _tracked:
-        _keep(instance, ({},))
+    tracker = _trackers.get(type(instance))
+    if tracker is not None:
+        _keep(instance, tracker, _UNKNOWN)
 
 
 def look_up(instance: Model, using: str) -> None:
     """Before a change: forgets what an instance was made with by hand, and reads the row of one that is
     older than the rules that ask for its values."""
-    names = _tracked.get(type(instance))
-    if not names:
+    tracker = _trackers.get(type(instance))
+    if tracker is None:
         return
     if instance._state.adding:
-        _keep(instance, ({},))
-    if instance._state.adding or getattr(instance._state, _ASKED, (0,))[0] == len(names):
+        _keep(instance, tracker, _UNKNOWN)
         return
-    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
-    _keep(instance, (row or {},))
+    note: Note | None = getattr(instance._state, _NOTE, None)
+    if note is not None and note[1] == len(tracker.names):
+        return
+    row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*tracker.names).first()
+    _keep(instance, tracker, (row or {},))
 
 
 def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> None:
     """The instance's values, or some of them, are now those of the row."""
-    if type(instance) not in _tracked:
+    tracker = _trackers.get(type(instance))
+    if tracker is None:
         return
-    row = (type(instance), instance.pk)
-    if len(_saves) >= _MOST_SAVES:
-        _saves.clear()
-        for model in _tracked:
-            rows_changed(model)
-    _saves[row] = _saves.get(row, 0) + 1
-    _note(instance, _attnames(type(instance), update_fields), keep=in_transaction(connections[using]))
-
-
-def _on_init(*, instance: Model, **kwargs: Any) -> None:
-    _keep(instance, (_seen(instance, None),))
-
-
-def _keep(instance: Model, known: tuple[Values, ...]) -> None:
-    setattr(instance._state, _ATTRIBUTE, known)
-    model = type(instance)
+    saves = tracker.saves
+    if len(saves) >= _MOST_SAVES:
+        saves.clear()
+        tracker.changes += 1
     key = instance.pk
-    asked = len(_tracked.get(model, ()))
-    setattr(instance._state, _ASKED, (asked, key, _changes[model], _saves.get((model, key), 0)))
+    saves[key] = saves.get(key, 0) + 1
+    _note(instance, tracker, update_fields, keep=in_transaction(connections[using]))
 
 
-def _seen(instance: Model, names: set[str] | None) -> Values:
-    held = vars(instance)
-    tracked = _tracked.get(type(instance), set())
-    return {
-        name: held[name] if isinstance(held[name], _PLAIN) else _copied(held[name])
-        for name in (tracked if names is None else tracked & names)
-        if name in held and not hasattr(held[name], "resolve_expression")
-    }
+def _keep(instance: Model, tracker: _Tracker, known: tuple[Values, ...]) -> None:
+    key = instance.pk
+    note: Note = (known, len(tracker.names), key, tracker.changes, tracker.saves.get(key, 0))
+    setattr(instance._state, _NOTE, note)
+
+
+def _seen(instance: Model, names: Iterable[str]) -> Values:
+    """Those of the values that the instance has."""
+    held = instance.__dict__
+    seen: Values = {}
+    for name in names:
+        value = held.get(name, _ABSENT)
+        if type(value) in _PLAIN:
+            seen[name] = value
+        elif value is not _ABSENT and not hasattr(value, "resolve_expression"):
+            seen[name] = _copied(value)
+    return seen
 
 
 def _copied(value: Any) -> Any:
@@ -128,13 +156,18 @@ def _copied(value: Any) -> Any:
         return object()  # equal to nothing
 
 
-def _note(instance: Model, names: set[str] | None, *, keep: bool) -> None:
-    """Notes values; ``keep`` says that a rollback may bring back the former ones."""
-    before: tuple[Values, ...] = getattr(instance._state, _ATTRIBUTE, ({},))
-    seen = _seen(instance, names)
-    if names is None:
-        after = (*before, seen) if keep else (seen,)
+def _note(instance: Model, tracker: _Tracker, fields: Iterable[str] | None, *, keep: bool) -> None:
+    """Notes the values of some fields, or of all; ``keep`` says that a rollback may bring back the former
+    ones."""
+    if fields is None:
+        after: tuple[Values, ...] = (_seen(instance, tracker.names),)
+        if not keep:
+            _keep(instance, tracker, after)
+            return
+        after = (*_known(instance), *after)
     else:
+        before, names = _known(instance), _attnames(type(instance), fields)
+        seen = _seen(instance, names.intersection(tracker.names))
         # Whatever else the row may have had, it may have still.
         others = [{name: value for name, value in old.items() if name not in names} for old in before]
         after = (*(before if keep else ()), *({**other, **seen} for other in others))
@@ -142,29 +175,76 @@ def _note(instance: Model, names: set[str] | None, *, keep: bool) -> None:
     for version in after:
         if version not in distinct:
             distinct.append(version)
-    _keep(instance, tuple(distinct) if len(distinct) <= _MOST else ({},))
+    _keep(instance, tracker, tuple(distinct) if len(distinct) <= _MOST else _UNKNOWN)
 
 
-def _attnames(model: type[Model], names: Iterable[str] | None) -> set[str] | None:
-    """The attributes of the fields with these names; None, for all of them, as it is."""
-    if names is None:
-        return None
+def _known(instance: Model) -> tuple[Values, ...]:
+    note: Note | None = getattr(instance._state, _NOTE, None)
+    return _UNKNOWN if note is None else note[0]
+
+
+def _attnames(model: type[Model], names: Iterable[str]) -> set[str]:
+    """The attributes of the fields with these names; a name that is no field's, as it is."""
     fields = {name: field_of(model, name) for name in names}
     return {name if field is None else field.attname for name, field in fields.items()}
+
+
+def _watch_loading(model: type[Model]) -> None:
+    """Has instances noted that come from the database. ``post_init`` would tell of them too, but a receiver
+    costs a microsecond before it has done anything, and every instance pays."""
+    from_db: Any = model.from_db
+    if hasattr(from_db, _NOTE):
+        return
+    original = from_db.__func__
+    # One of the project's own may give out an instance again, which has changed since.
+    is_new = original is vars(Model)["from_db"].__func__
+
+    # Every instance pays for what is done here, so that nothing is called that need not be.
+    @wraps(original)
+    def watched_from_db(cls: type[Model], db: Any, field_names: Any, values: Any, **kwargs: Any) -> Model:
+        instance: Model = (
+            original(cls, db, field_names, values, **kwargs)
+            if kwargs
+            else original(cls, db, field_names, values)
+        )
+        tracker = _trackers.get(cls)
+        if tracker is None or (not is_new and hasattr(instance._state, _NOTE)):
+            return instance
+        held = instance.__dict__
+        seen: Values = {}
+        names = tracker.names
+        for name in names:
+            if name in held:
+                value = held[name]
+                if type(value) in _PLAIN:
+                    seen[name] = value
+                else:
+                    seen |= _seen(instance, (name,))
+        key = held[tracker.key] if tracker.key in held else instance.pk  # noqa: SIM401 # it may be a query
+        saves = tracker.saves.get(key, 0) if tracker.saves else 0
+        note: Note = ((seen,), len(names), key, tracker.changes, saves)
+        instance._state._cache_result_loaded = note  # type: ignore[attr-defined]
+        return instance
+
+    setattr(watched_from_db, _NOTE, True)
+    cast(Any, model).from_db = classmethod(cast(Any, watched_from_db))
 
 
 def _watch_refresh(model: type[Model]) -> None:
     """``refresh_from_db`` sends no signal, and deferred fields are loaded by it."""
     original = model.refresh_from_db
-    if hasattr(original, _ATTRIBUTE):
+    if hasattr(original, _NOTE):
         return
 
     @wraps(original)
     def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
+        tracker = _trackers.get(type(self))
+        if tracker is None:
+            return
         fields = kwargs.get("fields", args[1] if len(args) > 1 else None)
         connection = connections[self._state.db or "default"]
-        _note(self, _attnames(type(self), fields), keep=in_transaction(connection))
+        _note(self, tracker, fields, keep=in_transaction(connection))
 
-    setattr(refresh_from_db, _ATTRIBUTE, True)
+    setattr(refresh_from_db, _NOTE, True)
     model.refresh_from_db = refresh_from_db  # type: ignore[method-assign]

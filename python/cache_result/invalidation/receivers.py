@@ -4,7 +4,7 @@ Receivers connect to each concrete sender that a rule matches, never to all: a r
 sender would cost every model of the project its fast deletes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from inspect import Parameter, signature
 from threading import Lock
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cache_result.wrapper import CachedWrapper
 
     AnyWrapper = CachedWrapper[..., Any]
+    Rules = Iterable[tuple[AnyWrapper, InvalidationRule]]
 
 _connected: set[type[models.Model]] = set()
 """Models of rules whose senders are connected."""
@@ -65,12 +66,13 @@ def _before_save(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     using = using or alias_of(instance)
-    _query(sender, instance, using)
+    rules = tuple(_rules_for(sender))
+    _query(rules, instance, using)
     loaded.look_up(instance, using)
     adding = instance._state.adding
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or instance._meta.pk.has_default())
-    targets = _targets(sender, Change(instance, () if adding else _olds(instance, using), created=created))
+    targets = _targets(rules, Change(instance, () if adding else _olds(instance, using), created=created))
     if not targets:
         return
     if transaction.in_transaction(connections[using]):
@@ -91,7 +93,7 @@ def _on_save(
 ) -> None:
     using = using or alias_of(instance)
     change = Change(instance, () if created else _olds(instance, using), created=created)
-    targets = _targets(sender, change, rewarm=True)
+    targets = _targets(_rules_for(sender), change, rewarm=True)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -105,7 +107,7 @@ def _on_delete(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     using = using or alias_of(instance)
-    _query(sender, instance, using)
+    _query(tuple(_rules_for(sender)), instance, using)
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
     _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
@@ -116,10 +118,10 @@ def _after_delete(*, instance: models.Model, using: str | None = None, **kwargs:
     statements.deletion_done(instance, connections[using or alias_of(instance)])
 
 
-def _query(sender: type[models.Model], instance: models.Model, using: str) -> None:
+def _query(rules: "Rules", instance: models.Model, using: str) -> None:
     """Reads the old row for the rules that ask for it."""
-    if instance.pk is not None and any(rule.old_values == "query" for _, rule in _rules_for(sender)):
-        rows = sender._base_manager.using(using).filter(pk=instance.pk)
+    if any(rule.old_values == "query" for _, rule in rules) and instance.pk is not None:
+        rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
         setattr(instance._state, _QUERIED, list(rows))
     elif hasattr(instance._state, _QUERIED):
         delattr(instance._state, _QUERIED)
@@ -133,22 +135,21 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
 def _fire(sender: type[models.Model], change: Change, using: str) -> None:
     if change.relation is not None:
         change = replace(change, olds=_olds(change.instance, using))
-    targets = _targets(sender, change)
+    targets = _targets(_rules_for(sender), change)
     if targets:
         transaction.record(using, targets)
 
 
-def _targets(sender: type[models.Model], change: Change, *, rewarm: bool = False) -> Targets:
+def _targets(rules: "Rules", change: Change, *, rewarm: bool = False) -> Targets:
     """The mapped values are read now: what happens to the instance later does not matter."""
     targets = Targets()
     queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
-    for wrapper, rule in _rules_for(sender):
+    for wrapper, rule in rules:
         known = replace(change, olds=queried) if rule.old_values == "query" and change.olds else change
         rows = known.rows(rule)
-        for row in rows:
-            _aim(targets, wrapper, rule, row)
-        wanted = rewarm and rule.rewarm and (not change.created or rule.trigger_on_create)
-        if rows and wanted:
+        if rows:
+            _aim(targets, wrapper, rule, rows)
+        if rewarm and rows and rule.rewarm and (not change.created or rule.trigger_on_create):
             _aim_rewarm(targets, wrapper, rule, change.instance)
     return targets
 
@@ -184,11 +185,17 @@ def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, Invali
     return ((wrapper, rule) for wrapper, rule in registry.registered() if rule.concerns(sender))
 
 
-def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:
-    values = rule.values(row) if rule.field_mapping else None
-    scopes = wrapper._fired_scopes(values) if values else []
-    # A rule that can name no scope goes for the whole function.
-    targets.add(wrapper, scopes or [wrapper._function_scope()])
+def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows: list[Any]) -> None:
+    """Adds the scopes of the old and the new rows; most often they are the same."""
+    last: dict[str, Any] | None = None
+    for row in rows:
+        values = rule.values(row) if rule.field_mapping else None
+        if values and last and all(value is last[name] for name, value in values.items()):
+            continue
+        last = values
+        scopes = wrapper._fired_scopes(values) if values else []
+        # A rule that can name no scope goes for the whole function.
+        targets.add(wrapper, scopes or [wrapper._function_scope()])
 
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

@@ -83,6 +83,7 @@ def registry_as_before() -> Iterator[None]:
     for names, known in zip(kept, before, strict=True):
         names.clear()
         names.update(known)
+    registry._of_sender = {}
 
 
 _numbers = itertools.count()

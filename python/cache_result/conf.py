@@ -36,6 +36,9 @@ class CacheResultSettings:
     stops the COMMIT."""
     MAX_SCOPES_PER_TRANSACTION: int = 1000
     """A transaction that changes more scopes of a function than this changes the function as a whole."""
+    MAX_ROWS_PER_STATEMENT: int = 1000
+    """A statement that no signal announces, and that reaches more rows than this by key or by value,
+    changes the functions of its model as a whole. 0: any such statement."""
     BREAKER: tuple[int, float] = (3, 5.0)
     """After so many failures in a row the backend is left alone for so many seconds."""
 
@@ -64,6 +67,10 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "MAX_SCOPES_PER_TRANSACTION": (
         "a positive whole number",
         lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0,
+    ),
+    "MAX_ROWS_PER_STATEMENT": (
+        "a whole number from 0",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
     ),
     "BREAKER": (
         "a pair (failures, seconds)",

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
-from weakref import WeakSet, WeakValueDictionary
+from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
 
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
     from cache_result.wrapper import CachedWrapper
+
+    Entry = tuple[ReferenceType[CachedWrapper[..., object]], InvalidationRule]
 
 _wrappers: "dict[Hashable, CachedWrapper[..., object]]" = {}
 """By stable name, so that a function that is defined again and again is held once."""
@@ -25,6 +28,9 @@ late: dict[str, str] = {}
 """Functions whose rules were registered after discovery, so that other processes may not know them,
 with their modules."""
 _discovered = False
+_of_sender: "dict[type[Model], tuple[Entry, ...]]" = {}
+"""The rules that concern a model. Replaced, never emptied: who looks for rules meanwhile writes what he
+finds into the one that he began with. Wrappers are held weakly, so that transient ones can go."""
 
 
 def require_installed(label: str) -> None:
@@ -49,6 +55,7 @@ def require_installed(label: str) -> None:
 
 def register(wrapper: "CachedWrapper[..., object]") -> None:
     """Makes a wrapper's rules known. Registering a function again replaces its former wrapper."""
+    global _of_sender
     with _lock:
         if "~" in wrapper.function_id:
             _transient.add(wrapper)
@@ -56,6 +63,7 @@ def register(wrapper: "CachedWrapper[..., object]") -> None:
             _wrappers[wrapper.function_id, wrapper.label, wrapper._alias, wrapper.rules] = wrapper
         if _discovered and "<locals>" not in wrapper.label:
             late[wrapper.label] = wrapper.func.__module__
+        _of_sender = {}
     for listener in _listeners:
         listener(wrapper)
 
@@ -77,4 +85,19 @@ def registered() -> "Iterator[tuple[CachedWrapper[..., object], InvalidationRule
         wrappers = [*_wrappers.values(), *_transient]
     for wrapper in wrappers:
         for rule in wrapper.rules:
+            yield wrapper, rule
+
+
+def concerned_with(sender: type[Model]) -> "Iterator[tuple[CachedWrapper[..., object], InvalidationRule]]":
+    """Every rule that concerns a model, with its wrapper. No lock is taken."""
+    known = _of_sender
+    entries = known.get(sender)
+    if entries is None:
+        every = list(registered())
+        entries = tuple((ref(wrapper), rule) for wrapper, rule in every if rule.concerns(sender))
+        if all(rule.is_resolved for _, rule in every):  # else its model may be loaded later
+            known[sender] = entries
+    for reference, rule in entries:
+        wrapper = reference()
+        if wrapper is not None:
             yield wrapper, rule

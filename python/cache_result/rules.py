@@ -145,6 +145,11 @@ class InvalidationRule:
         """
         return apps.get_model(self.model) if isinstance(self.model, str) else self.model
 
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the model has been found."""
+        return "resolved_model" in vars(self)
+
     def concerns(self, sender: type[models.Model]) -> bool:
         """Whether instances of ``sender`` are instances of the model, or rows of its table."""
         try:

@@ -72,7 +72,10 @@ class Transaction:
         self.announced: set[tuple[str, str]] = set()
 
 
-Listener = Callable[[BaseDatabaseWrapper, str, Any, bool], Targets | None]
+Late = Callable[[list[Any] | None], Targets]
+"""What a statement invalidates that shows only when it has run: by the rows that it returned, or None
+where it is in doubt what it did."""
+Listener = Callable[[BaseDatabaseWrapper, str, Any, bool], tuple[Targets, Late | None] | None]
 
 _listener: Listener | None = None
 _open: "WeakSet[Transaction]" = WeakSet()
@@ -96,32 +99,48 @@ def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 def watch_writes(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """Execute wrapper of every connection: notes that a transaction has written."""
-    connection = context["connection"]
-    if in_transaction(connection) and is_write(sql):
-        _begin(connection).dirty = True
-    if _listener is None:
-        return execute(sql, params, many, context)
+    """Execute wrapper of every connection: notes that a transaction has written, and what."""
     text = _text_of(sql)
-    targets = None if text is None else _listener(connection, text, params, many)
-    if targets is None:
+    if text is not None and not _is_write(text):
         return execute(sql, params, many, context)
-    if in_transaction(connection):
+    connection = context["connection"]
+    inside = in_transaction(connection)
+    if inside:
+        _begin(connection).dirty = True
+    found = None if _listener is None or text is None else _listener(connection, text, params, many)
+    if found is None:
+        return execute(sql, params, many, context)
+    targets, late = found
+    if inside:
         record(connection.alias, targets)
-        return execute(sql, params, many, context)
-    if _diversion.get() is None:
+    elif _diversion.get() is None:
         targets.close()
     try:
         result = execute(sql, params, many, context)
-        if connection.vendor == "sqlite" and context["cursor"].description:
-            # A statement that returns rows is not committed before the last of them is fetched.
-            wrapper = context["cursor"]
-            if not isinstance(wrapper.cursor, _Fetched):
-                wrapper.cursor = _Fetched(wrapper.cursor)
-            wrapper.cursor.fetch()
+        rows = []
+        if late is not None or (connection.vendor == "sqlite" and not inside):
+            # There a statement that returns rows is not committed before the last of them is fetched.
+            rows = _fetch(context["cursor"])
+        if late is not None:
+            record(connection.alias, late(rows))
         return result
+    except BaseException:
+        if late is not None:
+            record(connection.alias, late(None))
+        raise
     finally:
-        record(connection.alias, targets)
+        if not inside:
+            record(connection.alias, targets)
+
+
+def _fetch(cursor: Any) -> list[Any]:
+    """The rows of the last statement, which can be fetched all the same."""
+    if not cursor.description:
+        return []
+    if not isinstance(cursor.cursor, _Fetched):
+        cursor.cursor = _Fetched(cursor.cursor)
+    fetched: _Fetched = cursor.cursor
+    return fetched.fetch()
 
 
 class _Fetched:
@@ -131,9 +150,11 @@ class _Fetched:
         self._cursor = cursor
         self._rows: Iterator[Any] = iter(())
 
-    def fetch(self) -> None:
-        """Fetches the rows of the last statement."""
-        self._rows = iter(self._cursor.fetchall())
+    def fetch(self) -> list[Any]:
+        """Fetches the rows of the last statement, and has them fetched once more."""
+        rows = list(self._cursor.fetchall())
+        self._rows = iter(rows)
+        return rows
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -167,6 +188,8 @@ def on_statement(listener: Listener) -> None:
 
 
 def _text_of(sql: Any) -> str | None:
+    if type(sql) is str:
+        return sql
     if hasattr(sql, "as_string"):  # psycopg's composed statements
         sql = sql.as_string(None)
     elif isinstance(sql, bytes):
@@ -181,9 +204,14 @@ def is_write(sql: Any) -> bool:
     (``callproc``, ``copy``).
     """
     text = _text_of(sql)
-    if text is None or not _READ.match(text):
-        return True
-    return bool(_SECOND_STATEMENT.search(text))
+    return text is None or _is_write(text)
+
+
+def _is_write(text: str) -> bool:
+    # Most statements, and most of them without a look at a regular expression.
+    if text.startswith("SELECT ") and ";" not in text and "into" not in text.lower():
+        return False
+    return not _READ.match(text) or bool(_SECOND_STATEMENT.search(text))
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:

@@ -182,7 +182,7 @@ def invalidate_for(changed: models.Model | type[models.Model], using: str | None
 
 
 def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
-    return ((wrapper, rule) for wrapper, rule in registry.registered() if rule.concerns(sender))
+    return registry.concerned_with(sender)
 
 
 def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows: list[Any]) -> None:

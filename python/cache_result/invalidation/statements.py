@@ -2,7 +2,7 @@
 
 Every statement that writes to the table of a model with rules is seen by the connection's execute
 wrapper. The statements of ``save()`` and of deletions were announced by their signals, row by row;
-any other one invalidates the functions of that model's rules as a whole.
+what any other one invalidates :mod:`cache_result.invalidation.effects` finds out.
 """
 
 import re
@@ -17,6 +17,8 @@ from django.db.models import Model
 
 from cache_result import transaction
 from cache_result.invalidation import loaded
+from cache_result.invalidation.affected import table_of
+from cache_result.invalidation.effects import Effect
 from cache_result.invalidation.targets import Targets
 from cache_result.rules import field_of
 
@@ -66,7 +68,7 @@ def watch(senders: list[type[Model]], rules_of: RulesOf) -> None:
     for sender in senders:
         with _lock:
             for table in _tables_of(sender):
-                _tables.setdefault(table.lower(), set()).add(sender)
+                _tables.setdefault(table, set()).add(sender)
         _announce_saves(sender)
     transaction.on_statement(_on_statement)
 
@@ -102,8 +104,7 @@ def deletion_done(instance: Model, connection: BaseDatabaseWrapper) -> None:
 
 def _tables_of(model: type[Model]) -> Iterator[str]:
     for owner in (model, *model._meta.get_parent_list()):
-        # Some projects name a schema so: 'schema"."table'.
-        yield owner._meta.db_table.rpartition('"."')[2]
+        yield table_of(owner)
 
 
 def _rows_of(instance: Model, connection: BaseDatabaseWrapper) -> Iterator[tuple[str, str]]:
@@ -152,13 +153,15 @@ def _announce_saves(model: type[Model]) -> None:
     any_model.save_base, any_model._save_table = watched_save_base, watched_save_table
 
 
-def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: bool) -> Targets | None:
-    """What a statement invalidates that no signal has announced."""
-    if (sql[:6].upper() == "SELECT" and ";" not in sql) or not transaction.is_write(sql):
+def _on_statement(
+    connection: BaseDatabaseWrapper, sql: str, params: Any, many: bool
+) -> tuple[Targets, transaction.Late | None] | None:
+    """What a statement, which writes, invalidates that no signal has announced."""
+    if sql[:6].upper() == "SELECT" and ";" not in sql:
         return None
     verb, tables = _written(sql)
     writing: Model | None = getattr(_of_thread, "writing", None) if verb in {"INSERT", "UPDATE"} else None
-    targets = Targets()
+    effect = Effect(connection, sql, None if many or not verb else params)
     for table in tables:
         if verb == "DELETE" and not many and _is_announced(connection, table, sql, params):
             continue
@@ -169,8 +172,8 @@ def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: 
                 # The signals of a save told the rules for its own class.
                 told = writing is not None and rule.concerns(type(writing))
                 if not told and _may_fire(rule, sender, verb, sql):
-                    targets.add(wrapper, [wrapper._function_scope()])
-    return targets or None
+                    effect.add(table, sender, wrapper, rule)
+    return effect.found()
 
 
 def _written(sql: str) -> tuple[str, list[str]]:

@@ -30,6 +30,11 @@ UNREADABLE = (
     binascii.Error,
 )
 """What loading a corrupt or foreign value raises; an outage raises other things."""
+_RAISING = {
+    ("django.core.cache.backends.redis.RedisCache", "django.core.cache.backends.redis.RedisCacheClient"),
+    ("django_redis.cache.RedisCache", "django_redis.client.default.DefaultClient"),
+}
+"""Backends and clients that raise what goes wrong when they write, unless told to ignore it."""
 
 
 def operation(
@@ -75,3 +80,15 @@ async def arun(cache: BaseCache, plan: Plan[R]) -> R:
                 call = plan.send(result)
     except StopIteration as stop:
         return cast(R, stop.value)
+
+
+def raises(cache: BaseCache) -> bool:
+    """Whether a write of this backend that returns has been written, for sure: Redis has answered, and an
+    error would have been raised. Of other classes, and subclasses, nobody knows."""
+    client = getattr(cache, "_class", None) or getattr(cache, "_client_cls", None)
+    swallows = getattr(cache, "_ignore_exceptions", hasattr(cache, "_client_cls"))
+    return not swallows and (_name_of(type(cache)), _name_of(client)) in _RAISING
+
+
+def _name_of(kind: Any) -> str:
+    return f"{getattr(kind, '__module__', '')}.{getattr(kind, '__qualname__', '')}"

@@ -26,7 +26,7 @@ from cache_result import _core
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.pending import Pending
-from cache_result.plans import UNREADABLE, Plan, arun, operation, run
+from cache_result.plans import UNREADABLE, Plan, arun, operation, raises, run
 from cache_result.transaction import in_transaction
 
 R = TypeVar("R")
@@ -72,6 +72,7 @@ class Storage:
         self.pending = Pending(alias, self.deliver)
         self._of_thread = local()
         self._takes_bytes: bool | None = None
+        self._raises = raises(cache)
 
     @property
     def cache(self) -> BaseCache:
@@ -214,13 +215,15 @@ class Storage:
         return self.invalidate(scopes)
 
     def _renew(self, scopes: Sequence[bytes], draw: Callable[[], int] = _core.fresh_token) -> Plan[None]:
-        """Writes new tokens and reads them back: some backends swallow what they cannot write."""
+        """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
         tokens = {_core.generation_key(scope): draw() for scope in scopes}
         if len(tokens) == 1:
             ((key, token),) = tokens.items()
             yield "set", key, token, self._close_timeout
         elif tokens:
             yield "set_many", tokens, self._close_timeout
+        if self._raises:
+            return
         found = yield "get_many", list(tokens)
         missing = sum(found.get(key) is None for key in tokens)
         if missing:

@@ -1,6 +1,7 @@
 """Small models for the rules: relations, a proxy, a multi-table child, a UUID key and a text key."""
 
 import uuid
+from typing import ClassVar
 
 from django.db import models
 
@@ -15,6 +16,20 @@ class Writer(Author):
 
     class Meta:
         proxy = True
+
+
+class Remembered(Author):
+    """Authors of whom each is one object, however often it is loaded."""
+
+    loaded: "ClassVar[dict[int, Remembered]]" = {}
+
+    class Meta:
+        proxy = True
+
+    @classmethod
+    def from_db(cls, *args, **kwargs):
+        author = super().from_db(*args, **kwargs)
+        return cls.loaded.setdefault(author.pk, author)
 
 
 class Article(models.Model):

@@ -99,8 +99,9 @@ def forget(instance: Model) -> None:
 
 
 def look_up(instance: Model, using: str) -> None:
-    """Before a change: forgets what an instance was made with by hand, and reads the row of one that is
-    older than the rules that ask for its values."""
+    """Before a change: forgets what an instance was made with by hand, and reads the row of one that counts
+    as stored but was not noted: it is older than the rules that ask for its values, or ``bulk_create`` has
+    stored it."""
     tracker = _trackers.get(type(instance))
     if tracker is None:
         return

@@ -107,7 +107,7 @@ class Work:
             raise NotAHit(f"{self.owner}: expected {titles!r}, got {found!r}, then {again!r} by {ran} runs")
 
     def round_trips(self, job: str) -> tuple[int, int]:
-        """Requests that one turn of the job sends to Redis, and commands in them. Not for the first turn, which
+        """Requests that one turn of the job sends to Redis, and commands in them. The first turn of all
         sends more."""
         batch = self.contestant(job).batch(None)
         connection_class = redis.connection.AbstractConnection

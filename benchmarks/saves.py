@@ -32,9 +32,9 @@ MEASURED = ("plain", "ours", "cacheops")
 """Who is there when reading; drf-restflow has no part in it."""
 
 EXPLANATION = (
-    "figures are ratios of overheads: what a library takes over plain Django. cache_result closes scopes before "
-    "the change is visible and opens them after it, which is two requests; drf-restflow deletes one key after "
-    "it (on django-redis it scans the keyspace for it), and readers get older data until then. "
+    "figures are ratios of overheads: what a library takes over plain Django. cache_result closes scopes "
+    "before the change is visible and opens them after it, which is two requests; drf-restflow deletes one "
+    "key after it (on django-redis it scans the keyspace), and until then readers get older data. "
     "django-cacheops reads the old row before each save() and invalidates both."
 )
 

@@ -21,7 +21,7 @@ class Writer(Author):
 class Remembered(Author):
     """Authors of whom each is one object, however often it is loaded."""
 
-    loaded: "ClassVar[dict[int, Remembered]]" = {}
+    loaded: ClassVar[dict[int, "Remembered"]] = {}
 
     class Meta:
         proxy = True

@@ -19,7 +19,7 @@ from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingE
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from cache_result import _core
+from cache_result import _core, isolation
 
 _ATTRIBUTE = "_cache_result_transaction"
 _REWARM = "_cache_result_rewarm"
@@ -49,16 +49,20 @@ class Targets(Protocol):
 
 
 class Transaction:
-    """One open transaction of one connection, from its first write on.
+    """One open transaction of one connection, from its first write on, or from its first statement where
+    that takes a snapshot.
 
     It holds its connection weakly: a thread that ends inside a transaction takes both along.
     """
 
-    __slots__ = ("__weakref__", "announced", "connection", "dirty", "over", "targets")
+    __slots__ = ("__weakref__", "announced", "connection", "dirty", "isolated", "over", "since", "targets")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = ref(connection)
         self.dirty = False
+        self.isolated = False
+        """It goes on seeing what was there at ``since``, or shortly after that."""
+        self.since = _core.clock_now()
         self.over = False
         self.targets: Targets | None = None
         self.announced: set[tuple[str, str]] = set()
@@ -80,6 +84,7 @@ def watch_connections() -> None:
 
 
 def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    isolation.connected(connection)
     install(connection)
 
 
@@ -88,8 +93,7 @@ def watch_writes(
 ) -> Any:
     """Execute wrapper of every connection: notes that a transaction has written."""
     connection = context["connection"]
-    if in_transaction(connection) and is_write(sql):
-        _begin(connection).dirty = True
+    _note(connection, sql, inside=in_transaction(connection))
     if _listener is None:
         return execute(sql, params, many, context)
     text = _text_of(sql)
@@ -111,6 +115,24 @@ def watch_writes(
         return result
     finally:
         record(connection.alias, targets)
+
+
+def _note(connection: BaseDatabaseWrapper, sql: Any, *, inside: bool) -> None:
+    """Notes what a statement that is about to be executed does to its transaction."""
+    if inside and is_write(sql):
+        transaction = _begin(connection)
+        if not transaction.dirty:
+            transaction.dirty = True
+            _count()
+        return
+    isolated = inside and isolation.reads_from_snapshot(connection)
+    if not isolated and not (type(sql) is str and sql.startswith("SELECT")):
+        isolated = isolation.is_set_by(connection, _text_of(sql) or "", inside=inside)
+    if isolated:
+        transaction = _begin(connection)
+        if not transaction.isolated:
+            transaction.isolated = True
+            _count()
 
 
 class _Fetched:
@@ -201,6 +223,7 @@ def record(using: str, targets: Targets) -> None:
     transaction = _begin(connection)
     if transaction.targets is None:
         transaction.targets = targets
+        _count()
     else:
         transaction.targets.merge(targets)
 
@@ -214,6 +237,12 @@ def is_dirty() -> bool:
     """Whether an open transaction of the caller has written."""
     _settle()
     return any(transaction.dirty for transaction in _visible())
+
+
+def snapshot_time() -> int | None:
+    """Since when (ms since the epoch) an open transaction of the caller sees nothing new, if one does."""
+    _settle()
+    return min((transaction.since for transaction in _visible() if transaction.isolated), default=None)
 
 
 def is_touched(scopes: list[bytes]) -> bool:
@@ -243,7 +272,9 @@ def _settle() -> None:
 
 def _count() -> None:
     with _lock:
-        _core.set_open_transactions(sum(not transaction.over for transaction in _open))
+        transactions = [transaction for transaction in _open if not transaction.over]
+        changing = [t for t in transactions if t.dirty or t.targets is not None]
+        _core.set_open_transactions(len(changing), sum(t.isolated for t in transactions))
 
 
 def _begin(connection: BaseDatabaseWrapper) -> Transaction:
@@ -254,7 +285,6 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
         setattr(connection, _ATTRIBUTE, transaction)
         _open.add(transaction)
         finalize(transaction, _count).atexit = False
-        _count()
     seen = _seen.get()
     if transaction not in seen:
         _seen.set((*(other for other in seen if not other.over), transaction))

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub enum Ask<V> {
     /// The entry and its generations, in one round trip; the lease too if asked for.
     Read { lease: Option<String> },
-    /// Tokens for the shared scopes at these positions: add, then read back.
+    /// Tokens for the scopes at these positions, the own one last: add, then read back.
     Create { missing: Vec<usize> },
     /// The cluster's lease, and if it was had, what is stored now.
     Claim { lease: String, own: Token },

@@ -23,7 +23,7 @@ LAYERS = [
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "breaker", "pending", "plans", "transaction"},
-    {"conf", "exceptions", "explanation", "fills", "reports", "status", "threads"},
+    {"conf", "exceptions", "explanation", "fills", "isolation", "reports", "status", "threads"},
     {"_core"},
 ]
 HEIGHT = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}

@@ -20,7 +20,7 @@ from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingE
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from cache_result import _core
+from cache_result import _core, isolation
 
 _ATTRIBUTE = "_cache_result_transaction"
 _REWARM = "_cache_result_rewarm"
@@ -57,16 +57,20 @@ class Diversion(Protocol):
 
 
 class Transaction:
-    """One open transaction of one connection, from its first write on.
+    """One open transaction of one connection, from its first write on, or from its first statement where
+    that takes a snapshot.
 
     It holds its connection weakly: a thread that ends inside a transaction takes both along.
     """
 
-    __slots__ = ("__weakref__", "announced", "connection", "dirty", "over", "targets")
+    __slots__ = ("__weakref__", "announced", "connection", "dirty", "isolated", "over", "since", "targets")
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = ref(connection)
         self.dirty = False
+        self.isolated = False
+        """It goes on seeing what was there at ``since``, or shortly after that."""
+        self.since = _core.clock_now()
         self.over = False
         self.targets: Targets | None = None
         self.announced: set[tuple[str, str]] = set()
@@ -93,6 +97,7 @@ def watch_connections() -> None:
 
 
 def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    isolation.connected(connection)
     install(connection)
 
 
@@ -101,12 +106,12 @@ def watch_writes(
 ) -> Any:
     """Execute wrapper of every connection: notes that a transaction has written, and what."""
     text = _text_of(sql)
-    if text is not None and not _is_write(text):
-        return execute(sql, params, many, context)
     connection = context["connection"]
     inside = in_transaction(connection)
-    if inside:
-        _begin(connection).dirty = True
+    writes = text is None or _is_write(text)
+    _note(connection, text or "", inside=inside, writes=writes)
+    if not writes:
+        return execute(sql, params, many, context)
     found = None if _listener is None or text is None else _listener(connection, text, params, many)
     if found is None:
         return execute(sql, params, many, context)
@@ -141,6 +146,24 @@ def _fetch(cursor: Any) -> list[Any]:
         cursor.cursor = _Fetched(cursor.cursor)
     fetched: _Fetched = cursor.cursor
     return fetched.fetch()
+
+
+def _note(connection: BaseDatabaseWrapper, text: str, *, inside: bool, writes: bool) -> None:
+    """Notes what a statement that is about to be executed does to its transaction."""
+    if inside and writes:
+        transaction = _begin(connection)
+        if not transaction.dirty:
+            transaction.dirty = True
+            _count()
+        return
+    isolated = inside and isolation.reads_from_snapshot(connection)
+    if not isolated and not text.startswith("SELECT"):
+        isolated = isolation.is_set_by(connection, text, inside=inside)
+    if isolated:
+        transaction = _begin(connection)
+        if not transaction.isolated:
+            transaction.isolated = True
+            _count()
 
 
 class _Fetched:
@@ -245,6 +268,7 @@ def record(using: str, targets: Targets) -> None:
     transaction = _begin(connection)
     if transaction.targets is None:
         transaction.targets = targets
+        _count()
     else:
         transaction.targets.merge(targets)
 
@@ -293,6 +317,12 @@ def is_dirty() -> bool:
     return any(transaction.dirty for transaction in _visible())
 
 
+def snapshot_time() -> int | None:
+    """Since when (ms since the epoch) an open transaction of the caller sees nothing new, if one does."""
+    _settle()
+    return min((transaction.since for transaction in _visible() if transaction.isolated), default=None)
+
+
 def is_touched(scopes: list[bytes]) -> bool:
     """Whether the caller is going to invalidate one of ``scopes``: an open transaction, or a block."""
     _settle()
@@ -323,7 +353,9 @@ def _settle() -> None:
 
 def _count() -> None:
     with _lock:
-        _core.set_open_transactions(_diversions + sum(not transaction.over for transaction in _open))
+        transactions = [transaction for transaction in _open if not transaction.over]
+        changing = sum(t.dirty or t.targets is not None for t in transactions)
+        _core.set_open_transactions(_diversions + changing, sum(t.isolated for t in transactions))
 
 
 def _begin(connection: BaseDatabaseWrapper) -> Transaction:
@@ -334,7 +366,6 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
         setattr(connection, _ATTRIBUTE, transaction)
         _open.add(transaction)
         finalize(transaction, _count).atexit = False
-        _count()
     seen = _seen.get()
     if transaction not in seen:
         _seen.set((*(other for other in seen if not other.over), transaction))

@@ -12,6 +12,8 @@ use std::time::Instant;
 
 /// How often missing tokens are made before the call runs without storing.
 const CREATION_ATTEMPTS: usize = 2;
+/// By how much the clocks of two hosts may differ (ms).
+const SKEW_MS: i64 = 2000;
 
 /// What a fill carries along.
 pub(super) struct Fill<V: Clone> {
@@ -61,6 +63,14 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             // What is read now may be older or newer than what is committed: nobody shares it.
             if let Some(lease) = fill.lease {
                 self.release(lease, true).await;
+            }
+            drop(fill.ticket);
+            return self.alone(Status::Bypass, None).await;
+        }
+        if !self.sees(&tokens) {
+            // Something has changed since the call began. Whoever waits can do better.
+            if let Some(lease) = fill.lease {
+                self.release(lease, false).await;
             }
             drop(fill.ticket);
             return self.alone(Status::Bypass, None).await;
@@ -161,12 +171,36 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         Outcome::Error { error }
     }
 
+    /// Whether what the caller reads belongs to these generations, the own one last: where he reads from a
+    /// snapshot, each has to be known as older than that. What is missing may have changed just now.
+    pub(super) fn sees(&self, tokens: &[Option<Token>]) -> bool {
+        self.surroundings.snapshot.is_none_or(|since| {
+            tokens.len() > self.target.scopes.len()
+                && tokens.iter().all(|token| {
+                    token.is_some_and(|token| token.drawn_at().saturating_add(SKEW_MS) < since)
+                })
+        })
+    }
+
+    /// Runs the function for a caller who may see old data. The tokens that are missing are made, so that
+    /// his next transactions can store.
+    pub(super) async fn without_storing(self, mut tokens: Vec<Option<Token>>) -> Outcome<E, V> {
+        self.create(&mut tokens, self.target.scopes.len() + 1).await;
+        self.alone(Status::Bypass, None).await
+    }
+
     /// Makes the tokens that are missing, the own one aside. False: the call cannot store.
     pub(super) async fn complete(&self, tokens: &mut Vec<Option<Token>>) -> bool {
-        let count = self.target.scopes.len();
-        tokens.resize(count + 1, None);
+        self.create(tokens, self.target.scopes.len()).await
+    }
+
+    /// Makes those of the first `count` tokens that are missing.
+    async fn create(&self, tokens: &mut Vec<Option<Token>>, count: usize) -> bool {
+        tokens.resize(self.target.scopes.len() + 1, None);
         if let Some(index) = &self.target.index {
-            for (token, scope) in tokens.iter_mut().zip(&self.target.scopes) {
+            let own = ScopeId::own(&self.target.key);
+            let scopes = self.target.scopes.iter().chain([&own]);
+            for (token, scope) in tokens.iter_mut().zip(scopes).take(count) {
                 *token = Some(index.ensure(scope));
             }
             return true;

@@ -18,6 +18,9 @@ pub struct Surroundings {
     pub dirty: bool,
     /// The caller runs inside a fill of the very same key.
     pub reentrant: bool,
+    /// When (ms) the oldest of the caller's transactions that go on seeing what was there then took
+    /// its snapshot, or some time before that.
+    pub snapshot: Option<i64>,
 }
 
 /// What the caller has read already.
@@ -84,6 +87,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             if seen.iter().flatten().any(Token::is_closed) {
                 return self.alone(Status::Bypass, None).await;
             }
+            if !self.sees(&seen) {
+                return self.without_storing(seen).await;
+            }
             if self.target.sharing == Sharing::Nobody {
                 return self.fill_unshared(seen).await;
             }
@@ -112,6 +118,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         // is stored under the same one, unless somebody deletes the entry meanwhile.
         let valid = self.target.check(&snapshot).is_some();
         let mut tokens = self.target.tokens(&snapshot);
+        if !self.sees(&tokens) {
+            return self.without_storing(tokens).await;
+        }
         let ticket = (self.target.sharing != Sharing::Nobody)
             .then(|| self.flights.lead(self.target.key, self.target.crew));
         let fill = Fill { ticket, lease: None, turn: Some(turn), status: Status::Refresh };

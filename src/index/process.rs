@@ -32,8 +32,8 @@ impl ProcessIndex {
         Self { tokens, closings: Mutex::default(), closed: AtomicUsize::new(0) }
     }
 
-    /// Closes a scope for `writer`: it has a new generation, and until the writer opens it, or his
-    /// time is over, nobody stores under it.
+    /// Closes a scope for `writer`: it has no generation, and until the writer opens it, or his time is
+    /// over, nobody stores under it. Its next one is drawn after that.
     pub fn close(&self, scope: &ScopeId, writer: u64, until: i64) {
         let mut closings = self.closings.lock();
         let now = clock::now_ms();
@@ -45,7 +45,7 @@ impl ProcessIndex {
         closings.entry(*scope).or_default().push((writer, until));
         self.closed.store(closings.len(), Ordering::Release);
         drop(closings);
-        self.renew(scope);
+        self.tokens.remove(scope);
     }
 
     /// Ends a writer's closing of a scope.
@@ -84,9 +84,9 @@ impl ProcessIndex {
         }
         let made: Result<Token, std::convert::Infallible> =
             self.tokens.get_or_insert_with(scope, || Ok(Token::fresh()));
-        match made {
-            Ok(token) => token,
-        }
+        let Ok(token) = made;
+        // Closed meanwhile: the token may have been drawn before or after that.
+        if self.is_closed(scope) { Token::closed() } else { token }
     }
 
     /// Makes `token` the current one: every entry that carries another is invalid from here on.

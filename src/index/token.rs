@@ -69,6 +69,14 @@ impl Token {
         token
     }
 
+    /// When this token was drawn, in milliseconds since the epoch, by the clock of the host that did.
+    #[must_use]
+    pub fn drawn_at(&self) -> i64 {
+        let mut millis = [0; 8];
+        millis[2..].copy_from_slice(&self.0[..6]);
+        i64::from_be_bytes(millis)
+    }
+
     /// Whether this is the token of a closed scope.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -96,6 +104,13 @@ mod tests {
     #[test]
     fn closed_tokens_are_known() {
         assert!((0..100).all(|_| !Token::fresh().is_closed() && Token::closed().is_closed()));
+    }
+
+    #[test]
+    fn tokens_know_when_they_were_drawn() {
+        let before = crate::clock::now_ms();
+        let drawn = Token::fresh().drawn_at();
+        assert!((before..=crate::clock::now_ms()).contains(&drawn));
     }
 
     #[test]

@@ -27,6 +27,8 @@ imported!(/// Whether the running code is part of a fill of this key.
     is_inside: PyAny = "cache_result.fills", "is_inside");
 imported!(/// Whether an open transaction of the caller has written.
     is_dirty: PyAny = "cache_result.transaction", "is_dirty");
+imported!(/// Since when the caller's transactions see nothing new, in milliseconds since the epoch, or None.
+    snapshot_time: PyAny = "cache_result.transaction", "snapshot_time");
 imported!(/// Whether an open transaction of the caller has changed one of these scopes.
     is_touched: PyAny = "cache_result.transaction", "is_touched");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");

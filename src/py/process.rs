@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 static EPOCH: AtomicU64 = AtomicU64::new(1);
 static OPEN_TRANSACTIONS: AtomicUsize = AtomicUsize::new(0);
+static SNAPSHOTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Which configuration is in force: wrappers look theirs up again when it has changed.
 pub fn epoch() -> u64 {
@@ -25,10 +26,17 @@ pub fn reconfigured() {
     EPOCH.fetch_add(1, Ordering::AcqRel);
 }
 
-/// How many transactions are open that calls have to ask about.
+/// Whether any transaction of this process reads from a snapshot.
+pub fn any_snapshot() -> bool {
+    SNAPSHOTS.load(Ordering::Acquire) != 0
+}
+
+/// How many transactions are open that have written or changed a scope, and how many that read from a
+/// snapshot.
 #[pyfunction]
-pub fn set_open_transactions(count: usize) {
-    OPEN_TRANSACTIONS.store(count, Ordering::Release);
+pub fn set_open_transactions(changing: usize, snapshots: usize) {
+    OPEN_TRANSACTIONS.store(changing, Ordering::Release);
+    SNAPSHOTS.store(snapshots, Ordering::Release);
 }
 
 /// To be called in the child after a fork.
@@ -48,6 +56,12 @@ pub fn clock_advance(seconds: f64) {
 #[pyfunction]
 pub fn clock_reset() {
     clock::reset();
+}
+
+/// Milliseconds since the epoch, by the clock of entries and tokens.
+#[pyfunction]
+pub fn clock_now() -> i64 {
+    clock::now_ms()
 }
 
 /// A token that was never used before.

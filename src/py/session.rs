@@ -298,8 +298,9 @@ impl Session {
                 ("read", (keys,).into_pyobject(py)?, expect)
             }
             Ask::Create { missing } => {
-                let scopes = &self.prepared.parts.scopes;
-                let keys: Vec<String> = missing.iter().map(|&at| scopes[at].key()).collect();
+                let own = self.own();
+                let scope = |at: usize| self.prepared.parts.scopes.get(at).unwrap_or(&own).key();
+                let keys: Vec<String> = missing.into_iter().map(scope).collect();
                 let tokens: Vec<u128> = keys.iter().map(|_| Token::fresh().number()).collect();
                 let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
@@ -452,6 +453,11 @@ fn begin(
             || binding.transactional
                 && binding.storage.bind(py).call_method0("in_transaction")?.is_truthy()?,
         reentrant: names::is_inside(py)?.call1((key,))?.is_truthy()?,
+        snapshot: if process::any_snapshot() {
+            names::snapshot_time(py)?.call0()?.extract()?
+        } else {
+            None
+        },
     };
     let target = prepared.target(binding, crew);
     let flights = Arc::clone(&wrapper.get().flights);

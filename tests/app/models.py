@@ -1,7 +1,7 @@
 """Small models for the rules: relations, a proxy, a multi-table child, a UUID key and a text key."""
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -27,7 +27,7 @@ class Remembered(Author):
         proxy = True
 
     @classmethod
-    def from_db(cls, *args, **kwargs):
+    def from_db(cls, *args: Any, **kwargs: Any) -> Any:
         author = super().from_db(*args, **kwargs)
         return cls.loaded.setdefault(author.pk, author)
 

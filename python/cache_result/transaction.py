@@ -46,6 +46,7 @@ class Targets(Protocol):
     def abandon(self) -> bool: ...
     def release(self) -> None: ...
     def rewarm(self) -> None: ...
+    def rolled_back(self, savepoint: str) -> None: ...
 
 
 class Transaction:
@@ -292,8 +293,14 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = F
 def _rewarm(connection: BaseDatabaseWrapper) -> None:
     waiting: list[Targets] = getattr(connection, _REWARM, [])
     setattr(connection, _REWARM, [])
+    asked: Exception | None = None
     for targets in waiting:
-        targets.rewarm()
+        try:
+            targets.rewarm()
+        except Exception as error:
+            asked = asked or error
+    if asked is not None:
+        raise asked
 
 
 def _wrap(connection: BaseDatabaseWrapper) -> None:
@@ -302,7 +309,7 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
         return
     setattr(connection, _WRAPPED, True)
     commit, rollback, close = connection.commit, connection.rollback, connection.close
-    set_autocommit = connection.set_autocommit
+    set_autocommit, savepoint_rollback = connection.set_autocommit, connection.savepoint_rollback
 
     def invalidated_in_the_database() -> None:
         # A cache that is a table has been written to on this connection, which is not in autocommit
@@ -346,6 +353,12 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
                 _end(connection, committed=True)
                 _rewarm(connection)
 
+    def watched_savepoint_rollback(sid: str) -> None:
+        savepoint_rollback(sid)
+        transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
+        if transaction is not None and not transaction.over and transaction.targets is not None:
+            transaction.targets.rolled_back(sid)
+
     def watched_close() -> None:
         try:
             close()
@@ -357,5 +370,6 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
         "rollback": watched_rollback,
         "close": watched_close,
         "set_autocommit": watched_set_autocommit,
+        "savepoint_rollback": watched_savepoint_rollback,
     }.items():
         setattr(connection, name, method)

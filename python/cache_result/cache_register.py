@@ -8,8 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from cache_result import _core, registry
-from cache_result.dispatching import SignalTypes
+from cache_result import _core, dispatching, registry
 from cache_result.exceptions import UnknownRuleError
 from cache_result.invalidation import discovery, receivers, work
 from cache_result.invalidation.changes import alias_of
@@ -24,7 +23,7 @@ class CacheRegistry:
     """The rules of this process. There is one: ``CacheRegister``."""
 
     name = "default"
-    SignalTypes = SignalTypes
+    SignalTypes = dispatching.SignalTypes
 
     def add(self, model: Any, func: Any, invalidation_rule: InvalidationRule) -> None:
         """Gives a wrapper one more rule, for this model.
@@ -83,7 +82,7 @@ class CacheRegistry:
         self,
         instance: models.Model,
         instance_created: bool = False,
-        signal_type: SignalTypes = SignalTypes.POST_SAVE,
+        signal_type: dispatching.SignalTypes = dispatching.SignalTypes.POST_SAVE,
         update_fields: frozenset[str] | None = None,
     ) -> None:
         """Fires the rules of an instance as if it had been saved or deleted just now."""
@@ -91,7 +90,7 @@ class CacheRegistry:
             instance,
             alias_of(instance),
             created=instance_created,
-            deleted=signal_type == SignalTypes.POST_DELETE,
+            deleted=signal_type == dispatching.SignalTypes.POST_DELETE,
             update_fields=update_fields,
         )
 

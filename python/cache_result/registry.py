@@ -119,7 +119,7 @@ def registered_rules() -> list[RegisteredRule]:
                 wrapper.label,
                 rule.model_label,
                 rule.invalidator_name or dict(rule.field_mapping),
-                getattr(rule.dispatcher, "name", rule.dispatcher) or "",
+                rule.dispatcher_name,
             )
             for wrapper, rule in registered()
         ),

@@ -170,6 +170,12 @@ class InvalidationRule:
         """
         return make_dispatcher(self.dispatcher, self.dispatcher_config)
 
+    @property
+    def dispatcher_name(self) -> str:
+        """Name of the dispatcher; empty for the project's default."""
+        given = self.dispatcher
+        return given or "" if given is None or isinstance(given, str) else given.name
+
     def resolve_invalidator(self) -> Callable[..., Any] | None:
         """The invalidator itself; None without one.
 

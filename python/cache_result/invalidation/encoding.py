@@ -80,7 +80,8 @@ def _in_zone(said: str | float | None) -> datetime.tzinfo | None:
 
 def _instance(place: list[Any]) -> Model:
     label, using, key = place
-    return apps.get_model(label)._base_manager.using(using).get(pk=decode(key))
+    found: Model = apps.get_model(label)._base_manager.using(using).get(pk=decode(key))
+    return found
 
 
 def _pairs(value: dict[Any, Any]) -> list[Any]:
@@ -150,7 +151,7 @@ def decode_row(row: Encoded, *, deleted: bool) -> Model:
     held = row["values"]
     if not deleted:
         key = decode(held[model._meta.pk.attname])
-        found = model._base_manager.using(using).filter(pk=key).first()
+        found: Model | None = model._base_manager.using(using).filter(pk=key).first()
         if found is not None:
             return found
     names, values = [], []
@@ -161,4 +162,5 @@ def decode_row(row: Encoded, *, deleted: bool) -> Model:
             values.append(field.to_python(value["value"]))
         else:
             values.append(value if value is DEFERRED else decode(value))
-    return model.from_db(using, names, values)
+    rebuilt: Model = model.from_db(using, names, values)
+    return rebuilt

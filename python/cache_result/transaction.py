@@ -290,7 +290,7 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = F
     return targets.invalidate()
 
 
-def _rewarm(connection: BaseDatabaseWrapper) -> None:
+def _rewarm(connection: BaseDatabaseWrapper, *, raising: bool = True) -> None:
     waiting: list[Targets] = getattr(connection, _REWARM, [])
     setattr(connection, _REWARM, [])
     asked: Exception | None = None
@@ -299,7 +299,7 @@ def _rewarm(connection: BaseDatabaseWrapper) -> None:
             targets.rewarm()
         except Exception as error:
             asked = asked or error
-    if asked is not None:
+    if asked is not None and raising:
         raise asked
 
 
@@ -345,13 +345,16 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     def watched_set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
         if autocommit and not connection.in_atomic_block:
             _close(connection)
+        done = False
         try:
             set_autocommit(autocommit, *args, **kwargs)
+            done = True
         finally:
             if autocommit and not connection.in_atomic_block:
                 # Leaving manual transaction management commits what is open.
                 _end(connection, committed=True)
-                _rewarm(connection)
+                # The error of an application's callback is not replaced by ours.
+                _rewarm(connection, raising=done)
 
     def watched_savepoint_rollback(sid: str) -> None:
         savepoint_rollback(sid)

@@ -200,8 +200,7 @@ def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[st
     scopes = wrapper._fired_scopes(values) if rule.field_mapping else []
     targets.add(wrapper, scopes or [wrapper._function_scope()])
     if rule.rewarm and rule.allows(values) and fills(wrapper, values):
-        row = rule.resolved_model()
-        targets.add_rewarm(Rewarm(wrapper, rule, row, SignalTypes.POST_SAVE, values))
+        targets.add_rewarm(Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, values))
     transaction.record(router.db_for_write(rule.resolved_model), targets)
 
 

@@ -28,8 +28,8 @@ class Job(ABC):
 
     wrapper: "AnyWrapper"
     rule: "InvalidationRule"
-    instance: Model
-    """The row that has changed, as it was then."""
+    instance: Model | None
+    """The row that has changed, as it was then; None where nobody needs it."""
     signal_type: SignalTypes
 
     @property
@@ -110,7 +110,7 @@ class Invalidation(Job):
     @property
     def key(self) -> Hashable:
         """What work has in common that need not be done twice."""
-        row = (type(self.instance), self.instance.pk, self.using)
+        row = (type(self.instance), _pk(self), self.using)
         return (registry.name_of(self.wrapper, self.rule), row, self.signal_type, self.savepoints)
 
     def joined(self, later: "Invalidation") -> "Invalidation":
@@ -147,6 +147,7 @@ class Invalidation(Job):
 
     def encode(self) -> Any:
         fields = None if self.update_fields is None else sorted(self.update_fields)
+        assert self.instance is not None
         return {
             "row": encode_row(self.instance, self.using),
             "signal_type": self.signal_type.value,
@@ -180,10 +181,9 @@ def decoded(rule_id: str, told: Mapping[str, Any]) -> Job:
     :raises UnknownRuleError: when this process does not know the rule.
     """
     wrapper, rule = registry.rule_named(rule_id)
-    model: Any = rule.resolved_model
     if "arguments" in told:
         arguments = {name: decode(value) for name, value in told["arguments"].items()}
-        return Rewarm(wrapper, rule, model(), SignalTypes.POST_SAVE, arguments)
+        return Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, arguments)
     signal = SignalTypes(told["signal_type"])
     row = decode_row(told["row"], deleted=signal is SignalTypes.POST_DELETE)
     fields = told["update_fields"]
@@ -239,15 +239,15 @@ def _dispatch(dispatcher: Dispatcher, jobs: Sequence[Job]) -> None:
     work: dict[str, list[Any]] = {}
     for job in jobs:
         try:
-            told = job if dispatcher.in_process else job.encode()
+            told = job if dispatcher.in_process else _told(job)
         except TypeError as error:
             logger.error("cache_result: %s: %s", job.what, error)
             continue
         work.setdefault(job.rule_id, []).append(told)
     if not work:
         return
-    keys = {(type(job.instance), job.instance.pk) for job in jobs}
-    pk = jobs[0].instance.pk if len(keys) == 1 else None
+    keys = {(type(job.instance), _pk(job)) for job in jobs}
+    pk = _pk(jobs[0]) if len(keys) == 1 else None
     signals = {job.signal_type for job in jobs}
     dispatcher.dispatch(
         model_label=jobs[0].rule.model_label,
@@ -256,6 +256,18 @@ def _dispatch(dispatcher: Dispatcher, jobs: Sequence[Job]) -> None:
         signal_type=signals.pop().value if len(signals) == 1 else None,
         rule_kwargs=work,
     )
+
+
+def _told(job: Job) -> Any:
+    if "~" in job.wrapper.function_id:
+        raise TypeError(
+            "no worker knows the function by its name, which it shares; give it a name= of its own"
+        )
+    return job.encode()
+
+
+def _pk(job: Job) -> Any:
+    return None if job.instance is None else job.instance.pk
 
 
 # --- running

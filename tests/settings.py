@@ -24,8 +24,15 @@ CACHE_RESULT = ast.literal_eval(os.environ.get("CACHE_RESULT_TEST_SETTINGS", "{}
 SECRET_KEY = "only for tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "cache_result", "tests.app"]
-MIGRATION_MODULES = {"contenttypes": None, "auth": None}
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django_rq",
+    "django_q",
+    "cache_result",
+    "tests.app",
+]
+MIGRATION_MODULES = {"contenttypes": None, "auth": None, "django_rq": None, "django_q": None}
 
 
 def _sqlite(name: str) -> dict[str, object]:
@@ -110,3 +117,9 @@ CACHES = {
         "OPTIONS": {"retry_attempts": 0, "retry_timeout": 0, "dead_timeout": 0},
     },
 }
+
+# Task queues whose workers run inside the test.
+RQ_QUEUES = {"default": {"UNIX_SOCKET_PATH": str(RUN_DIR / "redis.sock"), "DB": 5}}
+Q_CLUSTER = {"name": "tests", "orm": "default", "sync": True, "timeout": 30, "retry": 60, "max_attempts": 2}
+_tasks = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+TASKS = {"default": {"BACKEND": f"{_tasks}.backends.immediate.ImmediateBackend"}}

@@ -18,12 +18,24 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"apps"},
     {""},  # the package's face, `__init__`
-    {"decorators", "checks"},
+    {"cache_register", "checks", "decorators", "tasks"},
     {"invalidation"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "breaker", "pending", "plans", "transaction"},
-    {"conf", "exceptions", "explanation", "fills", "isolation", "reports", "status", "threads"},
+    {"dispatching"},
+    {
+        "conf",
+        "exceptions",
+        "explanation",
+        "fills",
+        "isolation",
+        "reports",
+        "rule_options",
+        "signals",
+        "status",
+        "threads",
+    },
     {"_core"},
 ]
 HEIGHT = {name: len(LAYERS) - level for level, names in enumerate(LAYERS) for name in names}

@@ -20,6 +20,7 @@ class CacheResultConfig(AppConfig):
         django_checks.register(checks.check_caches, django_checks.Tags.caches)
         django_checks.register(checks.check_keys, django_checks.Tags.caches)
         django_checks.register(checks.check_rules, django_checks.Tags.caches)
+        django_checks.register(checks.check_work, django_checks.Tags.caches)
         receivers.connect()
         discovery.discover()
         _core.reconfigured()

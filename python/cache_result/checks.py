@@ -7,12 +7,15 @@ cache_result.E003    a rule was registered after discovery, so other processes m
 cache_result.E004    ``CACHE_RESULT["CACHE"]`` or ``cache=`` names no cache
 cache_result.E005    a key field describes a model or a serializer that cannot be made
 cache_result.E006    a rule watches a field that its model does not have
+cache_result.E007    a dispatcher that is not there, or whose package is missing
+cache_result.E008    the dotted path of an ``invalidator`` leads to nothing that can be called
 cache_result.W001    rules on an in-process cache: other processes do not see invalidations
 cache_result.W002    several Memcached servers: a lost server can bring back old generations
 cache_result.W003    a Redis alias that reads from replicas, which lag behind
 cache_result.W004    a key prefix that leaves no room for keys
 cache_result.W005    ``DatabaseCache`` in a database of the project: transactions block each other
 cache_result.W006    a rule maps a path that its model does not have, so it can name no scope
+cache_result.W007    a rule with ``rewarm=True`` whose mapping does not fill the function's signature
 ===================  =========================================================================
 """
 
@@ -27,7 +30,8 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from cache_result import registry
 from cache_result.conf import get_settings
-from cache_result.invalidation import discovery
+from cache_result.dispatching import make_dispatcher
+from cache_result.invalidation import discovery, receivers
 from cache_result.keys.constructors import KeyConstructor
 from cache_result.keys.shapes import ShapeKeyField
 
@@ -62,6 +66,39 @@ def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
         message = f"The rules of {label} are not known when the process starts"
         found.append(Error(message, hint=hint, id="cache_result.E003"))
     return found
+
+
+def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Rules whose work after the commit cannot be done."""
+    found: list[CheckMessage] = []
+    try:
+        make_dispatcher(None, {})
+    except (LookupError, ImportError, ValueError) as error:
+        hint = 'Mend CACHE_RESULT["DEFAULT_DISPATCHER"].'
+        found.append(Error(_said(error), hint=hint, id="cache_result.E007"))
+    for wrapper, rule in registry.registered():
+        try:
+            if rule.dispatcher is not None:
+                rule.get_dispatcher()
+        except (LookupError, ImportError, ValueError) as error:
+            hint = "Its rewarms and custom invalidators do not run."
+            found.append(Error(f"{wrapper.label}: {_said(error)}", hint=hint, id="cache_result.E007"))
+        try:
+            rule.resolve_invalidator()
+        except (ImportError, TypeError) as error:
+            hint = "Give the dotted path of a function."
+            found.append(
+                Error(f"{wrapper.label}: its invalidator: {error}", hint=hint, id="cache_result.E008")
+            )
+        if rule.rewarm and not receivers.fills(wrapper, rule.field_mapping):
+            message = f"{wrapper.label}: a rule rewarms, but its field_mapping does not fill the signature"
+            hint = "Its calls are invalidated only. Map all arguments without defaults, or leave out rewarm."
+            found.append(Warning(message, hint=hint, id="cache_result.W007"))
+    return found
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[0] if error.args else error).removeprefix("cache_result: ")
 
 
 def check_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

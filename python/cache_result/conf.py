@@ -1,7 +1,7 @@
 """The setting ``CACHE_RESULT``: one dict, typed and checked, every key optional."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
@@ -41,6 +41,12 @@ class CacheResultSettings:
     changes the functions of its model as a whole. 0: any such statement."""
     BREAKER: tuple[int, float] = (3, 5.0)
     """After so many failures in a row the backend is left alone for so many seconds."""
+    DEFAULT_DISPATCHER: str = "inline"
+    """Where rewarms and custom invalidators run, of rules that do not say."""
+    DISPATCHER_RAISE_EXCEPTION: bool = False
+    """Whether their errors are raised to the writer, of rules and dispatchers that do not say."""
+    DISPATCHER_SETTINGS: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Options of dispatchers, by name, in capitals."""
 
 
 def _is_seconds(value: Any) -> bool:
@@ -49,6 +55,37 @@ def _is_seconds(value: Any) -> bool:
 
 def _is_timeout(value: Any) -> bool:
     return _is_seconds(value) and value >= 1  # backends count whole seconds
+
+
+DISPATCHER_OPTIONS = {
+    "inline": {"RAISE_EXCEPTION"},
+    "asyncio": {"RAISE_EXCEPTION"},
+    "threadpool": {"MAX_WORKERS", "RAISE_EXCEPTION"},
+    "celery": {"TASK_NAME", "QUEUE", "RAISE_EXCEPTION"},
+    "django_tasks": {"BACKEND", "QUEUE", "RAISE_EXCEPTION"},
+    "django_rq": {"QUEUE", "FUNCTION_PATH", "RAISE_EXCEPTION"},
+    "django_q": {"CLUSTER", "GROUP", "FUNCTION_PATH", "RAISE_EXCEPTION"},
+    "dramatiq": {"QUEUE", "ACTOR_NAME", "RAISE_EXCEPTION"},
+}
+"""Keys of ``DISPATCHER_SETTINGS``; those of a project's own dispatchers are its own affair."""
+
+
+def _are_dispatcher_settings(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and isinstance(options, Mapping)
+        and DISPATCHER_OPTIONS.get(name, set(options)).issuperset(options)
+        and isinstance(options.get("RAISE_EXCEPTION"), bool | None)
+        and all(
+            isinstance(options[key], str | None)
+            for key in DISPATCHER_OPTIONS.get(name, set()) & set(options) - {"RAISE_EXCEPTION", "MAX_WORKERS"}
+        )
+        and (
+            name != "threadpool"
+            or (type(options.get("MAX_WORKERS", 4)) is int and options.get("MAX_WORKERS", 4) > 0)
+        )
+        for name, options in value.items()
+    )
 
 
 _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -81,6 +118,13 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
             and v[0] > 0
             and _is_seconds(v[1])
         ),
+    ),
+    "DEFAULT_DISPATCHER": ("the name of a dispatcher", lambda v: isinstance(v, str) and bool(v)),
+    "DISPATCHER_RAISE_EXCEPTION": ("True or False", lambda v: isinstance(v, bool)),
+    "DISPATCHER_SETTINGS": (
+        "a dict of dispatchers' names to dicts of their options; there are "
+        + "; ".join(f"{name}: {', '.join(sorted(keys))}" for name, keys in DISPATCHER_OPTIONS.items()),
+        _are_dispatcher_settings,
     ),
 }
 

@@ -14,3 +14,7 @@ class CloseError(DatabaseError):
 
 class CacheResultWarning(UserWarning):
     """Something works, but not the way it looks; the message says what to write instead."""
+
+
+class UnknownRuleError(LookupError):
+    """Work came for a rule that this process does not know; the message names it and says what to do."""

@@ -1,6 +1,7 @@
 """What is decorated: every wrapper with rules, by stable name."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakSet, WeakValueDictionary, ref
@@ -9,6 +10,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
+
+from cache_result.exceptions import UnknownRuleError
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -79,6 +82,11 @@ def discovery_done() -> None:
     _discovered = True
 
 
+def is_discovered() -> bool:
+    """Whether the rules of the project's apps have been looked for."""
+    return _discovered
+
+
 def registered() -> "Iterator[tuple[CachedWrapper[..., object], InvalidationRule]]":
     """Every rule with its wrapper."""
     with _lock:
@@ -101,3 +109,73 @@ def concerned_with(sender: type[Model]) -> "Iterator[tuple[CachedWrapper[..., ob
         wrapper = reference()
         if wrapper is not None:
             yield wrapper, rule
+
+
+def forget(wrapper: "CachedWrapper[..., object]") -> None:
+    """The rules of a wrapper are no longer known."""
+    global _of_sender
+    with _lock:
+        _of_sender = {}
+        _transient.discard(wrapper)
+        for key in [key for key, known in _wrappers.items() if known is wrapper]:
+            del _wrappers[key]
+
+
+@dataclass(frozen=True)
+class RegisteredRule:
+    """A rule that this process knows."""
+
+    name: str
+    """The same in every process that runs the same code; work for workers is named so."""
+    function: str
+    model: str
+    targets: "Mapping[str, str] | str"
+    """The mapping of arguments to paths, or the dotted name of the custom invalidator."""
+    dispatcher: str
+    """Name of the dispatcher, or an empty text for the project's default."""
+
+
+def registered_rules() -> list[RegisteredRule]:
+    """All rules that this process knows, sorted by name."""
+    return sorted(
+        (
+            RegisteredRule(
+                name_of(wrapper, rule),
+                wrapper.label,
+                rule.model_label,
+                rule.invalidator_name or dict(rule.field_mapping),
+                rule.dispatcher_name,
+            )
+            for wrapper, rule in registered()
+        ),
+        key=lambda rule: rule.name,
+    )
+
+
+def name_of(wrapper: "CachedWrapper[..., object]", rule: "InvalidationRule") -> str:
+    """A rule's stable name: its function, model and targets. Rules of one function that have all of these
+    in common are counted in the order in which the function names them."""
+    alike = [other for other in wrapper.rules if _base_name(other) == _base_name(rule)]
+    place = next((n for n, other in enumerate(alike, 1) if other is rule), 1)
+    cache = f"/{wrapper._alias}" if wrapper._alias else ""
+    return f"{wrapper.function_id}{cache}@{_base_name(rule)}{f'#{place}' if place > 1 else ''}"
+
+
+def _base_name(rule: "InvalidationRule") -> str:
+    mapped = ",".join(f"{name}={path}" for name, path in sorted(rule.field_mapping.items()))
+    return f"{rule.model_label}({rule.invalidator_name or mapped})"
+
+
+def rule_named(name: str) -> "tuple[CachedWrapper[..., object], InvalidationRule]":
+    """The rule with this stable name, and its wrapper.
+
+    :raises UnknownRuleError: when this process does not know it.
+    """
+    found = [(wrapper, rule) for wrapper, rule in registered() if name_of(wrapper, rule) == name]
+    if not found:
+        raise UnknownRuleError(
+            f"cache_result: this process knows no rule {name!r}; run workers with the code that the web "
+            'processes run, and add the module of the function to CACHE_RESULT["MODULES"] (known rules: '
+            "cache_result.registered_rules())"
+        )
+    return found[-1]

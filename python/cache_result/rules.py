@@ -1,6 +1,7 @@
 """Invalidation rules: which model's changes reach which calls."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -11,6 +12,10 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.functional import LazyObject, Promise
+from django.utils.module_loading import import_string
+
+from cache_result.dispatching import Dispatcher, make_dispatcher
+from cache_result.rule_options import check_dispatching, check_invalidator, name_of
 
 RuleMember = tuple[str, str, Callable[[Any], Any]]
 """Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
@@ -35,6 +40,15 @@ class InvalidationRule:
     :param invalidate_when: field -> value, or a collection of values of which it must be one; ``"!field"``
         negates. Fires when the old or the new row matches all of them.
     :param old_values: ``"loaded"``, or ``"query"``: read the old row before each save.
+    :param invalidator: instead of ``field_mapping``: a function, or its dotted path, that does the
+        invalidating. It is called after the commit with the wrapper and the instance, and with those of
+        ``signal_type``, ``instance_created`` and ``update_fields`` that it accepts. May be async.
+    :param dispatcher: where rewarms and the invalidator run: a name, a ``Dispatcher`` class or an instance;
+        None for ``CACHE_RESULT["DEFAULT_DISPATCHER"]``. Generations never wait for it.
+    :param dispatcher_config: options of the dispatcher.
+    :param batch: send the work of a transaction in one piece, where the dispatcher can.
+    :param raise_exception: whether what goes wrong in the dispatcher is raised to the writer, after
+        everything else is done; None for what the settings say. It is logged in any case.
     """
 
     model: type[models.Model] | str
@@ -45,6 +59,13 @@ class InvalidationRule:
     watch_fields: Sequence[str] | None = None
     invalidate_when: Mapping[str, Any] = field(default_factory=dict)
     old_values: Literal["loaded", "query"] = "loaded"
+    # Told apart by name, as a reloaded module has other functions.
+    invalidator: Callable[..., Any] | str | None = field(default=None, compare=False)
+    dispatcher: str | type[Dispatcher] | Dispatcher | None = None
+    dispatcher_config: Mapping[str, Any] = field(default_factory=dict)
+    batch: bool = False
+    raise_exception: bool | None = None
+    invalidator_name: str = field(init=False, default="", repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
@@ -67,6 +88,10 @@ class InvalidationRule:
                 'paths, as {"user_id": "id"}'
             )
         object.__setattr__(self, "field_mapping", dict(mapping))
+        check_invalidator(self.invalidator, self.field_mapping, self.rewarm)
+        check_dispatching(self.dispatcher, self.dispatcher_config, self.batch, self.raise_exception)
+        object.__setattr__(self, "invalidator_name", name_of(self.invalidator))
+        object.__setattr__(self, "dispatcher_config", dict(self.dispatcher_config))
         self._check_gates()
 
     def _check_gates(self) -> None:
@@ -115,6 +140,7 @@ class InvalidationRule:
         """Whether this rule fits a function.
 
         :raises ValueError: when the mapping names no argument of it, or is missing.
+        :raises KeyError: when there is no such dispatcher.
         """
         known = list(parameters.parameters)
         for name in self.field_mapping:
@@ -126,11 +152,42 @@ class InvalidationRule:
                 )
         if known[:1] in (["self"], ["cls"]):
             known = known[1:]
-        if known and not self.field_mapping:
+        if known and not self.field_mapping and self.invalidator is None:
             raise ValueError(
                 f"cache_result: a rule for {self.model_label} on {label}, which has parameters, must declare "
-                f'`field_mapping=`, as field_mapping={{"{known[0]}": "id"}}'
+                f'either `field_mapping=` or `invalidator=`, as field_mapping={{"{known[0]}": "id"}}'
             )
+        if self.dispatcher is not None:
+            # `manage.py check` tells of a package that is missing.
+            with suppress(ImportError):
+                self.get_dispatcher()
+
+    def get_dispatcher(self) -> Dispatcher:
+        """Where this rule's work runs.
+
+        :raises KeyError: for an unknown name.
+        :raises ImportError: when a package is missing.
+        """
+        return make_dispatcher(self.dispatcher, self.dispatcher_config)
+
+    @property
+    def dispatcher_name(self) -> str:
+        """Name of the dispatcher; empty for the project's default."""
+        given = self.dispatcher
+        return given or "" if given is None or isinstance(given, str) else given.name
+
+    def resolve_invalidator(self) -> Callable[..., Any] | None:
+        """The invalidator itself; None without one.
+
+        :raises ImportError: when its path leads nowhere.
+        :raises TypeError: when what is there cannot be called.
+        """
+        found = self.invalidator
+        if isinstance(found, str):
+            found = import_string(found)
+        if found is not None and not callable(found):
+            raise TypeError(f"InvalidationRule(invalidator={self.invalidator!r}): {found!r} is not callable")
+        return found
 
     @property
     def model_label(self) -> str:

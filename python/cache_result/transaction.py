@@ -47,6 +47,7 @@ class Targets(Protocol):
     def abandon(self) -> bool: ...
     def release(self) -> None: ...
     def rewarm(self) -> None: ...
+    def rolled_back(self, savepoint: str) -> None: ...
 
 
 class Diversion(Protocol):
@@ -400,11 +401,17 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = F
     return targets.invalidate()
 
 
-def _rewarm(connection: BaseDatabaseWrapper) -> None:
+def _rewarm(connection: BaseDatabaseWrapper, *, raising: bool = True) -> None:
     waiting: list[Targets] = getattr(connection, _REWARM, [])
     setattr(connection, _REWARM, [])
+    asked: Exception | None = None
     for targets in waiting:
-        targets.rewarm()
+        try:
+            targets.rewarm()
+        except Exception as error:
+            asked = asked or error
+    if asked is not None and raising:
+        raise asked
 
 
 def _wrap(connection: BaseDatabaseWrapper) -> None:
@@ -413,7 +420,7 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
         return
     setattr(connection, _WRAPPED, True)
     commit, rollback, close = connection.commit, connection.rollback, connection.close
-    set_autocommit = connection.set_autocommit
+    set_autocommit, savepoint_rollback = connection.set_autocommit, connection.savepoint_rollback
 
     def invalidated_in_the_database() -> None:
         # A cache that is a table has been written to on this connection, which is not in autocommit
@@ -449,13 +456,22 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     def watched_set_autocommit(autocommit: bool, *args: Any, **kwargs: Any) -> None:
         if autocommit and not connection.in_atomic_block:
             _close(connection)
+        done = False
         try:
             set_autocommit(autocommit, *args, **kwargs)
+            done = True
         finally:
             if autocommit and not connection.in_atomic_block:
                 # Leaving manual transaction management commits what is open.
                 _end(connection, committed=True)
-                _rewarm(connection)
+                # The error of an application's callback is not replaced by ours.
+                _rewarm(connection, raising=done)
+
+    def watched_savepoint_rollback(sid: str) -> None:
+        savepoint_rollback(sid)
+        transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
+        if transaction is not None and not transaction.over and transaction.targets is not None:
+            transaction.targets.rolled_back(sid)
 
     def watched_close() -> None:
         try:
@@ -468,5 +484,6 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
         "rollback": watched_rollback,
         "close": watched_close,
         "set_autocommit": watched_set_autocommit,
+        "savepoint_rollback": watched_savepoint_rollback,
     }.items():
         setattr(connection, name, method)

@@ -78,3 +78,13 @@ class Label(models.Model):
 
     name = models.CharField(max_length=100)
     documents = models.ManyToManyField(Document, related_name="labels")
+
+
+class Parcel(models.Model):
+    """Its rules do work after the commit. Has a field of each kind that JSON does not know."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=100, blank=True)
+    weight = models.DecimalField(max_digits=8, decimal_places=3, default=0)
+    due = models.DateTimeField(null=True)
+    extra = models.JSONField(default=dict)

@@ -52,6 +52,8 @@ class Change:
     deleted: bool = False
     relation: str | None = None
     """The many-to-many relation that has changed, and nothing else."""
+    update_fields: frozenset[str] | None = None
+    """The fields that were saved; None for all."""
 
     def rows(self, rule: InvalidationRule) -> list[Any]:
         """The old and the new row, if this change fires the rule."""

@@ -4,7 +4,8 @@ Receivers connect to each concrete sender that a rule matches, never to all: a r
 sender would cost every model of the project its fast deletes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from copy import copy
 from dataclasses import replace
 from inspect import Parameter, signature
 from threading import Lock
@@ -15,9 +16,11 @@ from django.db import connections, models, router
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from cache_result import registry, transaction
+from cache_result.dispatching import SignalTypes
 from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
+from cache_result.invalidation.work import Invalidation, Rewarm
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -72,7 +75,8 @@ def _before_save(
     adding = instance._state.adding
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or instance._meta.pk.has_default())
-    targets = _targets(rules, Change(instance, () if adding else _olds(instance, using), created=created))
+    change = Change(instance, () if adding else _olds(instance, using), created=created)
+    targets = _targets(rules, change, using, happened=False)
     if not targets:
         return
     if transaction.in_transaction(connections[using]):
@@ -92,8 +96,9 @@ def _on_save(
     **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
-    change = Change(instance, () if created else _olds(instance, using), created=created)
-    targets = _targets(_rules_for(sender), change, rewarm=True)
+    olds = () if created else _olds(instance, using)
+    change = Change(instance, olds, created=created, update_fields=update_fields)
+    targets = _targets(_rules_for(sender), change, using, rewarm=True)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -135,18 +140,24 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
 def _fire(sender: type[models.Model], change: Change, using: str) -> None:
     if change.relation is not None:
         change = replace(change, olds=_olds(change.instance, using))
-    targets = _targets(_rules_for(sender), change)
+    targets = _targets(_rules_for(sender), change, using)
     if targets:
         transaction.record(using, targets)
 
 
-def _targets(rules: "Rules", change: Change, *, rewarm: bool = False) -> Targets:
+def _targets(
+    rules: "Rules", change: Change, using: str, *, rewarm: bool = False, happened: bool = True
+) -> Targets:
     """The mapped values are read now: what happens to the instance later does not matter."""
     targets = Targets()
     queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
     for wrapper, rule in rules:
         known = replace(change, olds=queried) if rule.old_values == "query" and change.olds else change
         rows = known.rows(rule)
+        if rule.invalidator is not None:
+            if rows and happened:
+                targets.add_invalidation(_invalidation(wrapper, rule, change, using))
+            continue
         if rows:
             _aim(targets, wrapper, rule, rows)
         if rewarm and rows and rule.rewarm and (not change.created or rule.trigger_on_create):
@@ -175,10 +186,24 @@ def invalidate_for(changed: models.Model | type[models.Model], using: str | None
         raise TypeError(f"cache_result: invalidate_for({changed!r}): give an instance or a model class")
     with transaction.undiverted():
         if isinstance(changed, models.Model):
-            alias = using or alias_of(changed)
-            _fire(model, Change(changed, _olds(changed, alias)), alias)
+            fire_for(changed, using or alias_of(changed))
         else:
             _fire_all(model, using or router.db_for_write(model))
+
+
+def fire_for(instance: models.Model, using: str, **what: Any) -> None:
+    """Fires the rules of an instance; ``what`` are more fields of the :class:`Change`."""
+    _fire(type(instance), Change(instance, _olds(instance, using), **what), using)
+
+
+def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[str, Any]) -> None:
+    """Invalidates what a rule names by these arguments of the function, at the commit or now."""
+    targets = Targets()
+    scopes = wrapper._fired_scopes(values) if rule.field_mapping else []
+    targets.add(wrapper, scopes or [wrapper._function_scope()])
+    if rule.rewarm and rule.allows(values) and fills(wrapper, values):
+        targets.add_rewarm(Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, values))
+    transaction.record(router.db_for_write(rule.resolved_model), targets)
 
 
 def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
@@ -200,12 +225,27 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:
     values = rule.values(row) if rule.field_mapping else {}
-    if values is not None and rule.allows(values) and _fills(wrapper, values):
-        targets.add_rewarm(wrapper, values)
+    if values is not None and rule.allows(values) and fills(wrapper, values):
+        targets.add_rewarm(Rewarm(wrapper, rule, row, SignalTypes.POST_SAVE, values))
 
 
-def _fills(wrapper: "AnyWrapper", values: dict[str, Any]) -> bool:
-    """Whether ``values`` are all that a call of the function needs."""
+def _invalidation(
+    wrapper: "AnyWrapper", rule: "InvalidationRule", change: Change, using: str
+) -> Invalidation:
+    return Invalidation(
+        wrapper,
+        rule,
+        copy(change.instance),  # a deletion takes its key away, and the caller may go on with it
+        SignalTypes.POST_DELETE if change.deleted else SignalTypes.POST_SAVE,
+        using,
+        change.created,
+        change.update_fields,
+        frozenset(connections[using].savepoint_ids),
+    )
+
+
+def fills(wrapper: "AnyWrapper", values: Collection[str]) -> bool:
+    """Whether values for these arguments are all that a call of the function needs."""
     return all(
         name in values or parameter.default is not Parameter.empty
         for name, parameter in signature(wrapper).parameters.items()

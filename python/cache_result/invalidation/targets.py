@@ -1,13 +1,12 @@
 """What a change is going to invalidate, and what to rewarm afterwards."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Hashable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync
-
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
+from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
 from cache_result.reports import logger
 
 if TYPE_CHECKING:
@@ -20,16 +19,16 @@ _writers = count(1)
 
 
 class Targets:
-    """Scopes by wrapper, and calls to refresh. Each once, however often it is named."""
+    """Scopes by wrapper, and what to do afterwards. Each once, however often it is named."""
 
-    __slots__ = ("_closed", "_rewarms", "_scopes", "_writer")
+    __slots__ = ("_closed", "_scopes", "_work", "_writer")
 
     def __init__(self) -> None:
         self._writer = next(_writers)
         self._closed: dict[tuple[Any, int], set[bytes]] = {}
         """By cache and by the writer in whose name the scopes were closed, who has to open them."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
-        self._rewarms: dict[str, Callable[[], object]] = {}
+        self._work: dict[Hashable, Job] = {}
 
     def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes]) -> None:
         """These scopes of ``wrapper`` are to change."""
@@ -39,19 +38,34 @@ class Targets:
             named.clear()
             named.add(wrapper._function_scope())
 
-    def add_rewarm(self, wrapper: "AnyWrapper", arguments: dict[str, Any]) -> None:
-        """This call of ``wrapper`` is to be refreshed afterwards."""
+    def add_rewarm(self, rewarm: Rewarm) -> None:
+        """This call is to be refreshed afterwards."""
         try:
-            key = wrapper.get_cache_key(**arguments)
+            key = rewarm.wrapper.get_cache_key(**rewarm.arguments)
         except TypeError:
             return  # the values have no key, so no call has them
-        self._rewarms[key] = lambda: _refresh(wrapper, arguments)
+        self._work[rewarm.wrapper._alias, key] = rewarm
+
+    def add_invalidation(self, work: Invalidation) -> None:
+        """This custom invalidator is to run afterwards."""
+        before = self._work.get(work.key)
+        self._work[work.key] = before.joined(work) if isinstance(before, Invalidation) else work
+
+    def rolled_back(self, savepoint: str) -> None:
+        """What was done since the savepoint has not happened. Scopes may change all the same."""
+        for key, work in list(self._work.items()):
+            if isinstance(work, Invalidation) and savepoint in work.savepoints:
+                del self._work[key]
 
     def merge(self, other: "Targets") -> None:
         """Takes over what ``other`` has."""
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
-        self._rewarms.update(other._rewarms)
+        for key, work in other._work.items():
+            if isinstance(work, Invalidation):
+                self.add_invalidation(work)
+            else:
+                self._work[key] = work
         for closing, scopes in other._closed.items():
             self._closed.setdefault(closing, set()).update(scopes)
         other._closed = {}
@@ -61,7 +75,7 @@ class Targets:
         return any(not mine.isdisjoint(scopes) for mine in self._scopes.values())
 
     def __bool__(self) -> bool:
-        return bool(self._scopes)
+        return bool(self._scopes or self._work)
 
     def close(self) -> None:
         """Closes the scopes, just before the change becomes visible: one batch per cache.
@@ -117,18 +131,9 @@ class Targets:
         return batches
 
     def rewarm(self) -> None:
-        """Refreshes the calls. An error is logged and concerns nobody else."""
-        rewarms, self._rewarms = self._rewarms, {}
-        for refresh in rewarms.values():
-            refresh()
+        """Has the calls refreshed and the custom invalidators run, wherever their rules say.
 
-
-def _refresh(wrapper: "AnyWrapper", arguments: dict[str, Any]) -> None:
-    try:
-        refresh = getattr(wrapper, "refresh", None) if not wrapper.is_async else None
-        if refresh is None:
-            async_to_sync(wrapper.arefresh)(**arguments)
-        else:
-            refresh(**arguments)
-    except Exception:
-        logger.exception("cache_result: rewarming %s failed; its next call computes", wrapper.label)
+        :raises Exception: the first error that is to be raised, once everything is done.
+        """
+        work, self._work = self._work, {}
+        hand_over(work.values())

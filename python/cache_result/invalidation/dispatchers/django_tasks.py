@@ -1,0 +1,51 @@
+"""A dispatcher to Django's own tasks framework: ``django.tasks``, or the package ``django-tasks``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import django
+
+from cache_result.dispatching import Dispatcher, need
+
+
+class DjangoTasksDispatcher(Dispatcher):
+    """Does the work where the ``TASKS`` setting says. Trying again is up to that backend."""
+
+    name = "django_tasks"
+    options = {"backend": None, "queue": None}  # noqa: RUF012
+
+    def validate_config(self) -> None:
+        """Needs Django 6.0, or django-tasks."""
+        if django.VERSION < (6, 0):
+            need("django_tasks", "django-tasks", self.name)
+
+    def prepare(self) -> None:
+        """Imports the task."""
+        _task()
+
+    def dispatch(
+        self,
+        *,
+        model_label: str,
+        pk: Any,
+        rule_ids: Sequence[str],
+        signal_type: str | None,
+        rule_kwargs: Mapping[str, Any],
+    ) -> None:
+        """Enqueues the task."""
+        options = {"backend": self.option("backend"), "queue_name": self.option("queue")}
+        task = _task().using(**{name: value for name, value in options.items() if value})
+        task.enqueue(
+            model_label=model_label,
+            pk=pk,
+            rule_ids=list(rule_ids),
+            signal_type=signal_type,
+            rule_kwargs=dict(rule_kwargs),
+        )
+
+
+def _task() -> Any:
+    # Made by a module of its own, because a worker imports it by its path.
+    from cache_result.invalidation.dispatchers import django_task
+
+    return django_task.run

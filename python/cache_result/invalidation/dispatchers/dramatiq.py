@@ -1,0 +1,64 @@
+"""A dispatcher to Dramatiq workers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cache_result.dispatching import Dispatcher, need
+from cache_result.exceptions import UnknownRuleError
+from cache_result.invalidation.work import run_cache_rules
+
+MOST_RETRIES = 3
+
+
+class DramatiqDispatcher(Dispatcher):
+    """Does the work in a Dramatiq worker. Workers find the actor in ``cache_result.tasks``, which
+    django-dramatiq imports by itself."""
+
+    name = "dramatiq"
+    options = {"queue": "default", "actor_name": "cache_result.run_cache_rules"}  # noqa: RUF012
+
+    def validate_config(self) -> None:
+        """Needs Dramatiq."""
+        need("dramatiq", "dramatiq", self.name)
+
+    def prepare(self) -> None:
+        """Makes the actor known to the broker in force."""
+        self._actor()
+
+    def dispatch(
+        self,
+        *,
+        model_label: str,
+        pk: Any,
+        rule_ids: Sequence[str],
+        signal_type: str | None,
+        rule_kwargs: Mapping[str, Any],
+    ) -> None:
+        """Sends a message to the actor."""
+        self._actor().send(
+            model_label=model_label,
+            pk=pk,
+            rule_ids=list(rule_ids),
+            signal_type=signal_type,
+            rule_kwargs=dict(rule_kwargs),
+        )
+
+    def _actor(self) -> Any:
+        dramatiq = need("dramatiq", "dramatiq", self.name)
+        name, queue = self.option("actor_name"), self.option("queue") or "default"
+        broker = dramatiq.get_broker()
+        known = broker.actors.get(name)
+        if known is None:
+            known = dramatiq.actor(
+                _run,
+                actor_name=name,
+                queue_name=queue,
+                broker=broker,
+                max_retries=MOST_RETRIES,
+                throws=(UnknownRuleError,),
+            )
+        return known
+
+
+def _run(**told: Any) -> None:
+    run_cache_rules(**told)

@@ -15,7 +15,7 @@ UNKNOWN: Final = object()
 _PART = r'"[^"%]+"|`[^`%]+`|[A-Za-z_][\w$]*'
 _TOKEN = re.compile(
     r"\s+|(?P<list>\(\s*%s(?:\s*,\s*%s)*\s*\))|(?P<param>%s)"
-    rf"|(?P<word>ESCAPE\s+'\\'|[A-Za-z_][\w$]*(?!\s*[.\w$]))|(?P<name>(?:{_PART})(?:\s*\.\s*(?:{_PART}))*)"
+    rf"|(?P<word>ESCAPE\s+'\\'|[A-Za-z_][\w$]*(?![\w$]|\s*\.))|(?P<name>(?:{_PART})(?:\s*\.\s*(?:{_PART}))*)"
     r"|(?P<open>\()|(?P<close>\))|(?P<comma>,)|(?P<other>'[^'\\%]*'|\d+(?:\.\d+)?|%%|\[\s*\]|::|<>|<=|>=|!=|[-+*/=<>|&~])",
     re.IGNORECASE,
 )

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat
 
@@ -538,3 +538,39 @@ def test_fixtures_whose_related_objects_come_later(following, tmp_path, django_a
     path.write_text(json.dumps(rows))
     call_command("loaddata", str(path), verbosity=0)
     assert names("DE") == ["Bonn"]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+def test_a_transaction_that_is_going_to_write_takes_the_lock_for_it_first(following, threads, monkeypatch):
+    """On SQLite one that has read, in WAL mode, cannot write any more once another one has. Fails ("database
+    is locked") when `Rows.locked` reads without its UPDATE of nothing."""
+    using = connections["other"]
+    sqlite = using.vendor == "sqlite"
+    if sqlite:
+        monkeypatch.setattr(using, "transaction_mode", None, raising=False)
+        using.cursor().execute("PRAGMA journal_mode = wal")
+    author = Author.objects.using("other").create()
+    article = Article.objects.using("other").create(author=author, title="x")
+    function = following(Article, {"author_id": "author_id"})(lambda author_id: author_id)
+    function(author.pk)
+
+    def write_something():
+        if sqlite:
+            connections["other"].cursor().execute("PRAGMA busy_timeout = 0")
+        with contextlib.suppress(OperationalError):
+            Author.objects.using("other").create()
+
+    def before_the_update(execute, sql, *args):
+        if sql.startswith("UPDATE"):
+            threads(write_something).result()
+        return execute(sql, *args)
+
+    article.title = "y"
+    try:
+        with using.execute_wrapper(before_the_update):
+            Article.objects.using("other").bulk_update([article], ["title"])
+    finally:
+        if sqlite:
+            using.cursor().execute("PRAGMA journal_mode = delete")
+    assert Article.objects.using("other").get().title == "y"
+    assert not is_cached(function, author.pk)

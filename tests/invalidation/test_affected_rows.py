@@ -345,6 +345,23 @@ def test_own_writes_are_seen(titles, authors, articles):
     assert is_cached(titles, a.pk)
 
 
+def test_a_statement_of_which_nobody_knows_whether_it_has_run(titles, authors, articles):
+    """It has, and then something raised. Fails (the old titles are a hit) without `late(None)`."""
+    a, _, c = authors
+    assert titles(c.pk) == ["x"]
+
+    def interrupted(execute, sql, *args):
+        result = execute(sql, *args)
+        if sql.startswith("UPDATE"):
+            raise LookupError
+        return result
+
+    sql = "UPDATE app_article SET author_id = author_id + %s WHERE id = %s"
+    with transaction.atomic(), pytest.raises(LookupError), connection.execute_wrapper(interrupted):
+        raw(sql, c.pk - a.pk, articles[0].pk)
+    assert titles(c.pk) == ["x", "x"]
+
+
 # --- keys that the database draws
 
 

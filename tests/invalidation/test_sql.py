@@ -178,6 +178,7 @@ def test_an_insert_that_updates():
         ('UPDATE "t" SET "a" = u.a FROM u WHERE "t"."b" = %s', (1,)),
         ('UPDATE "t" SET ("a", "b") = (%s, %s) WHERE "t"."b" = %s', (1, 2, 3)),
         ('UPDATE "t" SET "a" = %s', (1,)),
+        ('UPDATE "t" SET "a" = %s -- WHERE "t"."b" IS NULL', (1,)),
         ('DELETE FROM "t" USING u WHERE "t"."b" = %s', (1,)),
         ('DELETE FROM "t"', ()),
         ('DELETE FROM "t" WHERE "t"."a" = %(a)s', {"a": 1}),

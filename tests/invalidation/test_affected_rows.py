@@ -564,8 +564,8 @@ def test_a_transaction_that_is_going_to_write_takes_the_lock_for_it_first(follow
     using = connections["other"]
     sqlite = using.vendor == "sqlite"
     if sqlite:
-        monkeypatch.setattr(using, "transaction_mode", None, raising=False)
         using.cursor().execute("PRAGMA journal_mode = wal")
+        monkeypatch.setattr(using, "transaction_mode", None, raising=False)
     author = Author.objects.using("other").create()
     article = Article.objects.using("other").create(author=author, title="x")
     function = following(Article, {"author_id": "author_id"})(lambda author_id: author_id)

@@ -151,7 +151,7 @@ class TestInstances:
         assert not is_cached(titles, one.pk)
         assert is_cached(titles, three.pk)
 
-    def test_an_expression_is_unknown(self, following, authors):
+    def test_an_expression_is_unknown(self, following):
         @following(Author, {"name": "name"})
         def count(name):
             return Author.objects.filter(name=name).count()

@@ -126,6 +126,17 @@ def test_texts_that_may_be_equal_for_the_database(gone, articles):
     assert gone(Article, {"value": "slug"}, ["b", "B"], lambda: write(title="y")) == ["b", "B"]
 
 
+@pytest.mark.django_db(transaction=False)
+def test_inside_a_test_case(gone, authors, articles):
+    """Its transaction is none of the user's, and good enough for locks."""
+    keys = [author.pk for author in authors]
+
+    def write():
+        Article.objects.bulk_update([moved(articles[0], authors[1])], ["author"])
+
+    assert gone(Article, {"value": "author_id"}, keys, write) == keys[:2]
+
+
 def test_own_writes_are_seen(titles, authors, articles):
     a, b, _ = authors
     assert [titles(a.pk), titles(b.pk)] == [["x"], ["x"]]

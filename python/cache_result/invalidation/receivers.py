@@ -18,6 +18,7 @@ from cache_result import registry, transaction
 from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
+from cache_result.rules import field_of
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -62,7 +63,12 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
 
 
 def _before_save(
-    *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
+    *,
+    sender: type[models.Model],
+    instance: models.Model,
+    using: str | None = None,
+    raw: bool = False,
+    **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
     _query(sender, instance, using)
@@ -70,7 +76,8 @@ def _before_save(
     adding = instance._state.adding
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or instance._meta.pk.has_default())
-    targets = _targets(sender, Change(instance, () if adding else _olds(instance, using), created=created))
+    change = Change(instance, () if adding else _olds(instance, using), created=created)
+    targets = _targets(sender, change, raw=raw)
     if not targets:
         return
     if transaction.in_transaction(connections[using]):
@@ -87,11 +94,12 @@ def _on_save(
     created: bool,
     using: str | None = None,
     update_fields: frozenset[str] | None = None,
+    raw: bool = False,
     **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
     change = Change(instance, () if created else _olds(instance, using), created=created)
-    targets = _targets(sender, change, rewarm=True)
+    targets = _targets(sender, change, rewarm=True, raw=raw)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -138,19 +146,36 @@ def _fire(sender: type[models.Model], change: Change, using: str) -> None:
         transaction.record(using, targets)
 
 
-def _targets(sender: type[models.Model], change: Change, *, rewarm: bool = False) -> Targets:
-    """The mapped values are read now: what happens to the instance later does not matter."""
+def _targets(
+    sender: type[models.Model], change: Change, *, rewarm: bool = False, raw: bool = False
+) -> Targets:
+    """The mapped values are read now: what happens to the instance later does not matter.
+
+    :param raw: a fixture is being loaded, so that related rows may not be there yet.
+    """
     targets = Targets()
     queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
     for wrapper, rule in _rules_for(sender):
         known = replace(change, olds=queried) if rule.old_values == "query" and change.olds else change
         rows = known.rows(rule)
+        if rows and raw and _follows(rule, sender):
+            targets.add(wrapper, [wrapper._function_scope()])
+            continue
         for row in rows:
             _aim(targets, wrapper, rule, row)
         wanted = rewarm and rule.rewarm and (not change.created or rule.trigger_on_create)
         if rows and wanted:
             _aim_rewarm(targets, wrapper, rule, change.instance)
     return targets
+
+
+def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
+    """Whether what the rule maps has to be loaded from other rows."""
+    firsts = {path.partition(".")[0] for path in rule.field_mapping.values()}
+    fields = {name: field_of(model, name) for name in firsts}
+    return any(
+        field is not None and field.is_relation and name == field.name for name, field in fields.items()
+    )
 
 
 def _fire_all(model: type[models.Model], using: str) -> None:

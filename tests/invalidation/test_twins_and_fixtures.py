@@ -96,5 +96,5 @@ def test_fixtures_whose_related_objects_come_later(following, tmp_path, path):
 
     with connection.execute_wrapper(watch):
         call_command("loaddata", str(file), verbosity=0)
-    assert not [sql for sql in asked if sql.startswith("SELECT") and "app_country" in sql]
+    assert not [sql for sql in asked if sql.startswith('SELECT "app_country"')]
     assert names("7") == ["Bonn"]

@@ -188,6 +188,8 @@ class _apps:
         ({"MODULES": "tests.app.cached"}, "MODULES"),
         ({"FLIGHT_TIMEOUT": -1}, "FLIGHT_TIMEOUT"),
         ({"LEASE_TIMEOUT": "10"}, "LEASE_TIMEOUT"),
+        ({"MAX_ROWS_PER_STATEMENT": -1}, "MAX_ROWS_PER_STATEMENT"),
+        ({"MAX_ROWS_PER_STATEMENT": True}, "MAX_ROWS_PER_STATEMENT"),
         ({"BREAKER": 5}, "BREAKER"),
         ("default", "CACHE_RESULT"),
     ],

@@ -4,6 +4,7 @@ import pytest
 
 from cache_result import InvalidationRule
 from tests.app.models import Article, Author
+from tests.invalidation.rows import is_cached
 
 
 @pytest.fixture
@@ -57,4 +58,26 @@ def author():
 
 @pytest.fixture
 def authors():
-    return [Author.objects.create() for _ in range(3)]
+    return [Author.objects.create(name=name) for name in "abc"]
+
+
+@pytest.fixture
+def articles(authors):
+    return [Article.objects.create(author=author, title="x", slug=author.name) for author in authors]
+
+
+@pytest.fixture
+def gone(following):
+    """`gone(Model, {"value": path}, values, write)`: the values whose calls are no hits any more."""
+
+    def gone(model, mapping, values, write, **options):
+        @following(model, mapping, **options)
+        def function(value):
+            return [value]
+
+        for value in values:
+            function(value)
+        write()
+        return [value for value in values if not is_cached(function, value)]
+
+    return gone

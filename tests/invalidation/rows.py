@@ -4,15 +4,26 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from cache_result import CACHE_MISSING, CachedWrapper
-from tests.app.models import Author
+from tests.app.models import Article, Author
 
 
 def rename(author: Author, name: str = "new", **options: Any) -> None:
     author.name = name
     author.save(**options)
+
+
+def raw(sql: str, *params: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def moved(article: Article, author: Author) -> Article:
+    """The article with another author, not saved."""
+    article.author = author
+    return article
 
 
 def is_cached(wrapper: CachedWrapper[..., Any], *args: Any) -> bool:

@@ -177,7 +177,7 @@ class TestInstances:
         article.save()
         assert [titles(author.pk) for author in authors] == [[], ["a"], []]
 
-    def test_an_expression_is_unknown(self, following, authors):
+    def test_an_expression_is_unknown(self, following):
         @following(Author, {"name": "name"})
         def count(name):
             return Author.objects.filter(name=name).count()

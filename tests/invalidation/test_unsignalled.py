@@ -12,7 +12,7 @@ from django.db.models.signals import pre_save
 from cache_result import InvalidationRule, invalidate_for
 from tests.app.models import Article, Author, Document, Label, Place, Restaurant
 from tests.backends import on
-from tests.invalidation.rows import is_cached, rolled_back
+from tests.invalidation.rows import is_cached, moved, raw, rolled_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,11 +22,6 @@ def authors():
     return [Author.objects.create(name=name) for name in "ab"]
 
 
-def raw(sql, *params):
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-
-
 WRITES = {
     "update": lambda a, b: Article.objects.filter(author=a).update(author=b),
     "update by key": lambda a, b: Article.objects.filter(pk=Article.objects.get(title="x").pk).update(
@@ -34,11 +29,11 @@ WRITES = {
     ),
     "update of a related manager": lambda a, b: a.article_set.update(author=b),
     "bulk_update": lambda a, b: Article.objects.bulk_update(
-        [_moved(article, b) for article in Article.objects.filter(author=a)], ["author"]
+        [moved(article, b) for article in Article.objects.filter(author=a)], ["author"]
     ),
     "update of an expression": lambda a, b: Article.objects.update(author_id=F("author_id") + (b.pk - a.pk)),
     "bulk_create that updates": lambda a, b: Article.objects.bulk_create(
-        [_moved(article, b) for article in Article.objects.filter(author=a)],
+        [moved(article, b) for article in Article.objects.filter(author=a)],
         update_conflicts=True,
         update_fields=["author"],
         unique_fields=["id"],
@@ -47,11 +42,6 @@ WRITES = {
     "raw SQL of another spelling": lambda a, b: raw(f"  update APP_ARTICLE set author_id={b.pk}"),
     "reverse set": lambda a, b: b.article_set.set(Article.objects.filter(author=a)),
 }
-
-
-def _moved(article, author):
-    article.author = author
-    return article
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

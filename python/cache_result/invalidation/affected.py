@@ -140,7 +140,7 @@ def told(statement: Statement, fields: Columns, most: int) -> list[Values] | Non
     the statement itself tells. None: it does not, or of more than ``most`` rows."""
     if statement.verb == "INSERT":
         return _inserted(statement, fields, most)
-    before = {name: _pinned(statement, field, most) for name, field in fields.items()}
+    before = {name: _pinned(statement, field) for name, field in fields.items()}
     after = {name: _assigned(statement, field, before[name]) for name, field in fields.items()}
     found: list[Values] = []
     for side in (before,) if before == after else (before, after):
@@ -151,10 +151,10 @@ def told(statement: Statement, fields: Columns, most: int) -> list[Values] | Non
     return found
 
 
-def _pinned(statement: Statement, field: AnyField, most: int) -> list[Any] | None:
+def _pinned(statement: Statement, field: AnyField) -> list[Any] | None:
     pinned = statement.pinned.get(column_of(field))
     # Texts that differ can be equal by their collation.
-    if pinned is None or len(pinned) > most or _kind(field) is str:
+    if pinned is None or _kind(field) is str:
         return None
     values = [_value(field, each) for each in pinned]
     return None if UNKNOWN in values else values

@@ -21,6 +21,7 @@ from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
 from cache_result.invalidation.work import Invalidation, Rewarm
+from cache_result.rules import field_of
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -66,7 +67,12 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
 
 
 def _before_save(
-    *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
+    *,
+    sender: type[models.Model],
+    instance: models.Model,
+    using: str | None = None,
+    raw: bool = False,
+    **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
     rules = tuple(_rules_for(sender))
@@ -76,7 +82,7 @@ def _before_save(
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or instance._meta.pk.has_default())
     change = Change(instance, () if adding else _olds(instance, using), created=created)
-    targets = _targets(rules, change, using, happened=False)
+    targets = _targets(rules, change, using, happened=False, raw=raw)
     if not targets:
         return
     if transaction.in_transaction(connections[using]):
@@ -93,12 +99,13 @@ def _on_save(
     created: bool,
     using: str | None = None,
     update_fields: frozenset[str] | None = None,
+    raw: bool = False,
     **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
     olds = () if created else _olds(instance, using)
     change = Change(instance, olds, created=created, update_fields=update_fields)
-    targets = _targets(_rules_for(sender), change, using, rewarm=True)
+    targets = _targets(_rules_for(sender), change, using, rewarm=True, raw=raw)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -146,9 +153,19 @@ def _fire(sender: type[models.Model], change: Change, using: str) -> None:
 
 
 def _targets(
-    rules: "Rules", change: Change, using: str, *, rewarm: bool = False, happened: bool = True
+    rules: "Rules",
+    change: Change,
+    using: str,
+    *,
+    rewarm: bool = False,
+    happened: bool = True,
+    raw: bool = False,
 ) -> Targets:
-    """The mapped values are read now: what happens to the instance later does not matter."""
+    """The mapped values are read now: what happens to the instance later does not matter.
+
+    :param happened: the change has been made, so that custom invalidators are to be told.
+    :param raw: a fixture is being loaded, so that related rows may not be there yet.
+    """
     targets = Targets()
     queried: tuple[Any, ...] = tuple(getattr(change.instance._state, _QUERIED, ()))
     for wrapper, rule in rules:
@@ -158,11 +175,23 @@ def _targets(
             if rows and happened:
                 targets.add_invalidation(_invalidation(wrapper, rule, change, using))
             continue
+        if rows and raw and _follows(rule, type(change.instance)):
+            targets.add(wrapper, [wrapper._function_scope()])
+            continue
         if rows:
             _aim(targets, wrapper, rule, rows)
         if rewarm and rows and rule.rewarm and (not change.created or rule.trigger_on_create):
             _aim_rewarm(targets, wrapper, rule, change.instance)
     return targets
+
+
+def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
+    """Whether what the rule maps has to be loaded from other rows."""
+    firsts = {path.partition(".")[0] for path in rule.field_mapping.values()}
+    fields = {name: field_of(model, name) for name in firsts}
+    return any(
+        field is not None and field.is_relation and name == field.name for name, field in fields.items()
+    )
 
 
 def _fire_all(model: type[models.Model], using: str) -> None:

@@ -15,7 +15,7 @@ UNKNOWN: Final = object()
 _PART = r'"[^"%]+"|`[^`%]+`|[A-Za-z_][\w$]*'
 _TOKEN = re.compile(
     r"\s+|(?P<list>\(\s*%s(?:\s*,\s*%s)*\s*\))|(?P<param>%s)"
-    rf"|(?P<word>ESCAPE\s+'\\'|[A-Za-z_][\w$]*(?!\s*[.\w$]))|(?P<name>(?:{_PART})(?:\s*\.\s*(?:{_PART}))*)"
+    rf"|(?P<word>ESCAPE\s+'\\'|[A-Za-z_][\w$]*(?![\w$]|\s*\.))|(?P<name>(?:{_PART})(?:\s*\.\s*(?:{_PART}))*)"
     r"|(?P<open>\()|(?P<close>\))|(?P<comma>,)|(?P<other>'[^'\\%]*'|\d+(?:\.\d+)?|%%|\[\s*\]|::|<>|<=|>=|!=|[-+*/=<>|&~])",
     re.IGNORECASE,
 )
@@ -26,6 +26,12 @@ _KEYWORDS = {
     *("GROUP", "IN", "IS", "JOIN", "LIKE", "LIMIT", "NOT", "NOTHING", "NULL", "ON", "OR"),
     *("ORDER", "RETURNING", "SELECT", "SET", "THEN", "UPDATE", "USING", "VALUES", "WHEN", "WHERE", "XOR"),
 }
+_OPERAND = r"(?:column(?: (?:group|list))?|param|list|group)(?: CAST column)?"
+_BESIDES = re.compile(
+    r"(?:NOT )?(?:EXISTS )?group|(?:NOT )?column|column (?:NOT )?IN (?:group|list)"
+    rf"|{_OPERAND} IS (?:NOT )?NULL|{_OPERAND} (?:=|<|LIKE) {_OPERAND}(?: ESCAPE)?"
+)
+"""Conditions that pin nothing, by what their tokens are; see `_kind`."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +131,20 @@ def _index(tokens: _Tokens, word: str) -> int:
 
 
 def _kinds(tokens: _Tokens) -> list[str]:
-    """What tokens are: comparisons and keywords as they are, columns, parameters, lists and groups."""
     return [_kind(token) for token in tokens]
 
 
 def _kind(token: _Token) -> str:
+    """What a token is: a keyword as it is, "=" or "<" for any other comparison, a column, a function, which
+    looks like one, a parameter, a list of those, or a group in parentheses."""
     if token.kind == "name" or (
         token.kind == "word" and token.text not in _KEYWORDS and " " not in token.text
     ):
         return "column"
     if token.kind == "other" and token.text in _COMPARISONS:
-        return token.text if token.text == "=" else "<"
+        return "=" if token.text == "=" else "<"
+    if token.text == "::":
+        return "CAST"
     if token.kind == "word" and token.text.startswith("ESCAPE"):
         return "ESCAPE"
     return token.text if token.kind == "word" else token.kind
@@ -272,18 +281,7 @@ class _Reader:
                     return self.pins(piece[0].inside)
                 except _UnreadableError:
                     return {}  # whatever it says: it holds besides
-            case (
-                ["NOT" | "EXISTS", "group"]
-                | ["NOT", "EXISTS", "group"]
-                | ["column", "IN", "group"]
-                | ["column", "NOT", "IN", "group" | "list"]
-                | ["column", "IS", "NOT", "NULL"]
-                | ["column", "<", "param"]
-                | ["column", "LIKE", "param"]
-                | ["column", "LIKE", "param", "ESCAPE"]
-                | ["column"]
-                | ["NOT", "column"]
-            ):
+            case kinds if _BESIDES.fullmatch(" ".join(kinds)):
                 return {}
             case _:
                 raise _UnreadableError

@@ -213,6 +213,26 @@ class Storage:
         """Opens closed scopes with a new generation of each."""
         return self.invalidate(scopes)
 
+    @operation
+    def renew_inside(self, scopes: Sequence[bytes]) -> Plan[bool]:
+        """Starts a new generation of each scope as part of the caller's open transaction, which is one on
+        the database whose table the cache is. Unlike ``invalidate`` it is not made up for when it fails."""
+        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in scopes}
+        missing = tokens
+        for _ in range(2):  # others may insert or delete the same row just now
+            for key, token in missing.items():
+                yield "set", key, token, self._close_timeout
+            found = yield "get_many", list(missing)
+            # What was written is ours until the transaction ends: nobody else's token can be there.
+            missing = {key: token for key, token in missing.items() if found.get(key) != token}
+            if not missing:
+                return True
+        raise UndeliveredError(f"{len(missing)} of {len(tokens)} generations were not written")
+
+    def owe(self, scopes: Iterable[bytes]) -> None:
+        """Has these scopes start a new generation before anything else is done with this cache."""
+        self._keep(scopes)
+
     def _renew(self, scopes: Sequence[bytes], draw: Callable[[], int] = _core.fresh_token) -> Plan[None]:
         """Writes new tokens and reads them back: some backends swallow what they cannot write."""
         tokens = {_core.generation_key(scope): draw() for scope in scopes}

@@ -5,7 +5,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
+from django.db import connections
 
+from cache_result import transaction
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.reports import logger
@@ -22,12 +24,19 @@ _writers = count(1)
 class Targets:
     """Scopes by wrapper, and calls to refresh. Each once, however often it is named."""
 
-    __slots__ = ("_closed", "_rewarms", "_scopes", "_writer")
+    __slots__ = ("_closed", "_committed", "_committing", "_owed", "_rewarms", "_scopes", "_writer")
 
     def __init__(self) -> None:
         self._writer = next(_writers)
         self._closed: dict[tuple[Any, int], set[bytes]] = {}
         """By cache and by the writer in whose name the scopes were closed, who has to open them."""
+        self._committing: str | None = None
+        """The database whose transaction is being committed."""
+        self._committed: dict[Any, set[bytes]] = {}
+        """By cache: scopes whose new generations are part of the transaction that is being committed."""
+        self._owed: dict[Any, set[bytes]] = {}
+        """By cache: scopes of another database's change, whose new generations were written inside of this
+        transaction. They have to change whatever becomes of it."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._rewarms: dict[str, Callable[[], object]] = {}
 
@@ -55,6 +64,9 @@ class Targets:
         for closing, scopes in other._closed.items():
             self._closed.setdefault(closing, set()).update(scopes)
         other._closed = {}
+        for storage, scopes in other._owed.items():
+            self._owed.setdefault(storage, set()).update(scopes)
+        other._owed = {}
 
     def touch(self, scopes: Iterable[bytes]) -> bool:
         """Whether one of ``scopes`` is to change."""
@@ -63,18 +75,32 @@ class Targets:
     def __bool__(self) -> bool:
         return bool(self._scopes)
 
-    def close(self) -> None:
-        """Closes the scopes, just before the change becomes visible: one batch per cache.
+    def close(self, committing: str | None = None) -> None:
+        """Closes the scopes, just before the change becomes visible: one batch per cache. The new
+        generations of a cache that is a table of the database ``committing`` become part of its
+        transaction.
 
-        :raises CloseError: when a cache could not be told, and ``ON_CLOSE_FAILURE`` says so.
+        :raises CloseError: when a cache could not be told, and ``ON_CLOSE_FAILURE`` says so; and when a
+            database has ended the transaction because of that.
         """
         conf = get_settings()
+        self._committing = committing
         if not conf.CLOSE_SCOPES:
             return
-        for storage, scopes in self._batches().items():
-            if storage.database is not None:
-                continue  # its tokens commit with the data, or right after it
-            if storage.close(sorted(scopes), self._writer):
+        # Everybody in one order, and that of the scopes is one as well: rows are locked from here on.
+        for storage, scopes in sorted(self._batches().items(), key=lambda batch: batch[0].alias):
+            if storage.in_transaction():
+                if storage.database != committing:
+                    continue  # a mark would be seen, and go, with that transaction
+                if storage.renew_inside(sorted(scopes)):
+                    self._committed.setdefault(storage, set()).update(scopes)
+                    continue
+                if connections[storage.database].needs_rollback:
+                    raise CloseError(
+                        f"cache_result: the database has ended the transaction, as the cache "
+                        f"{storage.alias!r}, a table of it, was told of its changes"
+                    )
+            elif storage.close(sorted(scopes), self._writer):
                 self._closed.setdefault((storage, self._writer), set()).update(scopes)
                 continue
             message = f"the cache {storage.alias!r} could not be told of a change before its COMMIT"
@@ -83,17 +109,29 @@ class Targets:
             logger.error("cache_result: %s; its readers may see older data until it is", message)
 
     def invalidate(self) -> bool:
-        """Starts new generations, which open what is closed: one batch per cache. Returns whether one of
-        them is a database."""
+        """Starts new generations, which open what is closed: one batch per cache. Returns whether something
+        was written to a database."""
         batches = self._batches()
         self._scopes.clear()
+        self._owed = {}
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             # In the same batch as what was added since.
             storage.reopen(sorted(scopes | batches.pop(storage, set())), writer)
+        committed, self._committed = self._committed, {}
+        written = False
         for storage, scopes in batches.items():
-            storage.invalidate(sorted(scopes))
-        return any(storage.database is not None for storage in batches)
+            left = sorted(scopes - committed.get(storage, set()))
+            if left:
+                storage.invalidate(left)
+                written = written or storage.database is not None
+                using = storage.database
+                if using is not None and using != self._committing and storage.in_transaction():
+                    # Part of the caller's other transaction, which may still be rolled back.
+                    owed = Targets()
+                    owed._owed[storage] = set(left)
+                    transaction.record(using, owed)
+        return written
 
     def abandon(self) -> bool:
         """Nobody knows whether the change was committed: what is closed stays so until its time is over;
@@ -106,6 +144,10 @@ class Targets:
 
     def release(self) -> None:
         """The change was not committed: opens what was closed for it."""
+        self._committed = {}
+        owed, self._owed = self._owed, {}
+        for storage, scopes in owed.items():
+            storage.owe(sorted(scopes))
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             storage.reopen(sorted(scopes), writer)
@@ -114,6 +156,8 @@ class Targets:
         batches: dict[Any, set[bytes]] = {}
         for wrapper, scopes in self._scopes.items():
             batches.setdefault(wrapper.storage, set()).update(scopes)
+        for storage, scopes in self._owed.items():
+            batches.setdefault(storage, set()).update(scopes)
         return batches
 
     def rewarm(self) -> None:

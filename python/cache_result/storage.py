@@ -229,18 +229,31 @@ class Storage:
                 return True
         raise UndeliveredError(f"{len(missing)} of {len(tokens)} generations were not written")
 
+    @operation
+    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> Plan[bool]:
+        """Keeps scopes closed for some seconds; then they are in a new generation."""
+        # One more, as some backends count whole seconds, from when they last looked.
+        yield from self._renew(scopes, _core.closed_token, ceil(seconds) + 1)
+        return True
+
     def owe(self, scopes: Iterable[bytes]) -> None:
         """Has these scopes start a new generation before anything else is done with this cache."""
         self._keep(scopes)
 
-    def _renew(self, scopes: Sequence[bytes], draw: Callable[[], int] = _core.fresh_token) -> Plan[None]:
+    def _renew(
+        self,
+        scopes: Sequence[bytes],
+        draw: Callable[[], int] = _core.fresh_token,
+        seconds: int | None = None,
+    ) -> Plan[None]:
         """Writes new tokens and reads them back: some backends swallow what they cannot write."""
         tokens = {_core.generation_key(scope): draw() for scope in scopes}
+        timeout = self._close_timeout if seconds is None else seconds
         if len(tokens) == 1:
             ((key, token),) = tokens.items()
-            yield "set", key, token, self._close_timeout
+            yield "set", key, token, timeout
         elif tokens:
-            yield "set_many", tokens, self._close_timeout
+            yield "set_many", tokens, timeout
         found = yield "get_many", list(tokens)
         missing = sum(found.get(key) is None for key in tokens)
         if missing:
@@ -298,6 +311,9 @@ class Storage:
     def _refused(self, name: str, args: Iterable[Any]) -> Any:
         if name == "invalidate":
             (scopes,) = args
+            self._keep(scopes)
+        elif name == "settle":
+            scopes, _, _ = args
             self._keep(scopes)
         elif name == "forget":
             _, own = args
@@ -393,6 +409,13 @@ class LocalStorage(Storage):
     def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
         """Opens scopes that this writer has closed; others may still have them closed."""
         cast(_core.Index, self.index).open(list(scopes), writer)
+        return True
+
+    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> bool:
+        """Keeps scopes closed for some seconds; then they are in a new generation."""
+        index = cast(_core.Index, self.index)
+        index.open(list(scopes), writer)
+        index.close(list(scopes), writer, seconds)
         return True
 
     async def aperform(self, name: str, *args: Any) -> Any:

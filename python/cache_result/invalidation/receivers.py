@@ -156,8 +156,8 @@ def _targets(sender: type[models.Model], change: Change, *, rewarm: bool = False
 def _fire_all(model: type[models.Model], using: str) -> None:
     """Rows of the model have changed, nobody knows which."""
     targets = Targets()
-    for wrapper, _ in _rules_for(model):
-        targets.add(wrapper, [wrapper._function_scope()])
+    for wrapper, rule in _rules_for(model):
+        targets.add(wrapper, [wrapper._function_scope()], rule.settle)
     if targets:
         transaction.record(using, targets)
 
@@ -187,7 +187,7 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row:
     values = rule.values(row) if rule.field_mapping else None
     scopes = wrapper._fired_scopes(values) if values else []
     # A rule that can name no scope goes for the whole function.
-    targets.add(wrapper, scopes or [wrapper._function_scope()])
+    targets.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
 
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

@@ -169,7 +169,7 @@ def _on_statement(connection: BaseDatabaseWrapper, sql: str, params: Any, many: 
                 # The signals of a save told the rules for its own class.
                 told = writing is not None and rule.concerns(type(writing))
                 if not told and _may_fire(rule, sender, verb, sql):
-                    targets.add(wrapper, [wrapper._function_scope()])
+                    targets.add(wrapper, [wrapper._function_scope()], rule.settle)
     return targets or None
 
 

@@ -24,12 +24,14 @@ _writers = count(1)
 class Targets:
     """Scopes by wrapper, and calls to refresh. Each once, however often it is named."""
 
-    __slots__ = ("_closed", "_committed", "_committing", "_owed", "_rewarms", "_scopes", "_writer")
+    __slots__ = ("_closed", "_committed", "_committing", "_owed", "_rewarms", "_scopes", "_settle", "_writer")
 
     def __init__(self) -> None:
         self._writer = next(_writers)
         self._closed: dict[tuple[Any, int], set[bytes]] = {}
         """By cache and by the writer in whose name the scopes were closed, who has to open them."""
+        self._settle: dict[bytes, float] = {}
+        """Seconds for which scopes stay closed after the change."""
         self._committing: str | None = None
         """The database whose transaction is being committed."""
         self._committed: dict[Any, set[bytes]] = {}
@@ -40,13 +42,18 @@ class Targets:
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._rewarms: dict[str, Callable[[], object]] = {}
 
-    def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes]) -> None:
-        """These scopes of ``wrapper`` are to change."""
+    def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes], settle: float = 0) -> None:
+        """These scopes of ``wrapper`` are to change, and to stay closed for ``settle`` seconds after that."""
         named = self._scopes.setdefault(wrapper, set())
+        scopes = set(scopes)
         named.update(scopes)
         if len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
+            settle = max(settle, *(self._settle.get(scope, 0) for scope in named))
             named.clear()
-            named.add(wrapper._function_scope())
+            scopes = {wrapper._function_scope()}
+            named.update(scopes)
+        if settle:
+            self._settle.update((scope, max(settle, self._settle.get(scope, 0))) for scope in scopes)
 
     def add_rewarm(self, wrapper: "AnyWrapper", arguments: dict[str, Any]) -> None:
         """This call of ``wrapper`` is to be refreshed afterwards."""
@@ -58,6 +65,8 @@ class Targets:
 
     def merge(self, other: "Targets") -> None:
         """Takes over what ``other`` has."""
+        for scope, seconds in other._settle.items():
+            self._settle[scope] = max(seconds, self._settle.get(scope, 0))
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
         self._rewarms.update(other._rewarms)
@@ -117,11 +126,15 @@ class Targets:
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             # In the same batch as what was added since.
-            storage.reopen(sorted(scopes | batches.pop(storage, set())), writer)
+            scopes = self._keep_closed(storage, scopes | batches.pop(storage, set()), writer)
+            if scopes:
+                storage.reopen(sorted(scopes), writer)
         committed, self._committed = self._committed, {}
         written = False
         for storage, scopes in batches.items():
-            left = sorted(scopes - committed.get(storage, set()))
+            opening = self._keep_closed(storage, scopes, self._writer)
+            left = sorted(opening - committed.get(storage, set()))
+            written = written or (opening != scopes and storage.database is not None)
             if left:
                 storage.invalidate(left)
                 written = written or storage.database is not None
@@ -133,9 +146,20 @@ class Targets:
                     transaction.record(using, owed)
         return written
 
+    def _keep_closed(self, storage: Any, scopes: set[bytes], writer: int, longer: float = 0) -> set[bytes]:
+        """Keeps those closed that are to settle, and returns the others."""
+        settling: dict[float, set[bytes]] = {}
+        for scope in scopes & self._settle.keys():
+            settling.setdefault(self._settle[scope] + longer, set()).add(scope)
+        for seconds, some in settling.items():
+            storage.settle(sorted(some), writer, seconds)
+        return scopes - self._settle.keys()
+
     def abandon(self) -> bool:
         """Nobody knows whether the change was committed: what is closed stays so until its time is over;
         the rest changes now. Returns what ``invalidate`` does."""
+        for (storage, writer), scopes in self._closed.items():
+            self._keep_closed(storage, scopes, writer, get_settings().CLOSE_TIMEOUT)
         closed, self._closed = {storage for storage, _ in self._closed}, {}
         for wrapper in list(self._scopes):
             if wrapper.storage in closed:

@@ -7,6 +7,7 @@ import weakref
 import pytest
 
 from cache_result import ArgsKeyField, KeyConstructor, cache_result
+from cache_result import transaction as watched
 
 
 class Probe:
@@ -151,3 +152,21 @@ def test_a_key_constructor_does_not_keep_functions_alive(unique_name):
         assert wrapper(1) == 1
 
     assert is_collected(make)
+
+
+def test_a_transaction_that_is_collected_while_others_are_counted(threads, monkeypatch):
+    # Hangs where `transaction._lock` cannot be taken twice by one thread.
+    class Connection:
+        pass
+
+    lost = [watched.Transaction(Connection())]
+    weakref.finalize(lost[0], watched._count).atexit = False
+    told = []
+
+    def tell(*counts):
+        lost.clear()
+        told.append(counts)
+
+    monkeypatch.setattr(watched._core, "set_open_transactions", tell)
+    threads(watched._count).result()
+    assert told == [(0, 0), (0, 0)]

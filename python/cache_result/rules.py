@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from inspect import Parameter, Signature, isfunction
+from math import isfinite
 from typing import Any, Literal
 
 from django.apps import apps
@@ -39,6 +40,8 @@ class InvalidationRule:
     :param watch_fields: fields of the model; a save fires only if the value of one of them has changed.
     :param invalidate_when: field -> value, or a collection of values of which it must be one; ``"!field"``
         negates. Fires when the old or the new row matches all of them.
+    :param settle: seconds for which the calls stay closed after the commit (they run, and store nothing):
+        how far the read replicas of the database may lag behind.
     :param old_values: ``"loaded"``, or ``"query"``: read the old row before each save.
     :param invalidator: instead of ``field_mapping``: a function, or its dotted path, that does the
         invalidating. It is called after the commit with the wrapper and the instance, and with those of
@@ -59,6 +62,7 @@ class InvalidationRule:
     watch_fields: Sequence[str] | None = None
     invalidate_when: Mapping[str, Any] = field(default_factory=dict)
     old_values: Literal["loaded", "query"] = "loaded"
+    settle: float = 0
     # Told apart by name, as a reloaded module has other functions.
     invalidator: Callable[..., Any] | str | None = field(default=None, compare=False)
     dispatcher: str | type[Dispatcher] | Dispatcher | None = None
@@ -120,6 +124,15 @@ class InvalidationRule:
         object.__setattr__(self, "invalidate_when", dict(when))
         if self.old_values not in {"loaded", "query"}:
             raise ValueError(f"InvalidationRule(old_values={self.old_values!r}): give 'loaded' or 'query'")
+        if isinstance(self.settle, bool) or not isinstance(self.settle, int | float):
+            raise TypeError(f"InvalidationRule(settle={self.settle!r}): give a number of seconds")
+        if not (isfinite(self.settle) and self.settle >= 0):
+            raise ValueError(f"InvalidationRule(settle={self.settle!r}): give a number of seconds from 0")
+        if self.settle and self.rewarm:
+            raise ValueError(
+                f"InvalidationRule(rewarm=True, settle={self.settle!r}): give one of them; calls that stay "
+                "closed for a while have nothing to be rewarmed with"
+            )
 
     def _names(self, option: str, given: Any, what: str) -> tuple[str, ...]:
         names = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)

@@ -214,14 +214,47 @@ class Storage:
         """Opens closed scopes with a new generation of each."""
         return self.invalidate(scopes)
 
-    def _renew(self, scopes: Sequence[bytes], draw: Callable[[], int] = _core.fresh_token) -> Plan[None]:
+    @operation
+    def renew_inside(self, scopes: Sequence[bytes]) -> Plan[bool]:
+        """Starts a new generation of each scope as part of the caller's open transaction, which is one on
+        the database whose table the cache is. Unlike ``invalidate`` it is not made up for when it fails."""
+        tokens = {_core.generation_key(scope): _core.fresh_token() for scope in scopes}
+        missing = tokens
+        for _ in range(2):  # others may insert or delete the same row just now
+            for key, token in missing.items():
+                yield "set", key, token, self._close_timeout
+            found = yield "get_many", list(missing)
+            # What was written is ours until the transaction ends: nobody else's token can be there.
+            missing = {key: token for key, token in missing.items() if found.get(key) != token}
+            if not missing:
+                return True
+        raise UndeliveredError(f"{len(missing)} of {len(tokens)} generations were not written")
+
+    @operation
+    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> Plan[bool]:
+        """Keeps scopes closed for some seconds; then they are in a new generation."""
+        # One more, as some backends count whole seconds, from when they last looked.
+        yield from self._renew(scopes, _core.closed_token, ceil(seconds) + 1)
+        return True
+
+    def owe(self, scopes: Iterable[bytes]) -> None:
+        """Has these scopes start a new generation before anything else is done with this cache."""
+        self._keep(scopes)
+
+    def _renew(
+        self,
+        scopes: Sequence[bytes],
+        draw: Callable[[], int] = _core.fresh_token,
+        seconds: int | None = None,
+    ) -> Plan[None]:
         """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
         tokens = {_core.generation_key(scope): draw() for scope in scopes}
+        timeout = self._close_timeout if seconds is None else seconds
         if len(tokens) == 1:
             ((key, token),) = tokens.items()
-            yield "set", key, token, self._close_timeout
+            yield "set", key, token, timeout
         elif tokens:
-            yield "set_many", tokens, self._close_timeout
+            yield "set_many", tokens, timeout
         if self._raises:
             return
         found = yield "get_many", list(tokens)
@@ -281,6 +314,9 @@ class Storage:
     def _refused(self, name: str, args: Iterable[Any]) -> Any:
         if name == "invalidate":
             self._keep(*args)
+        elif name == "settle":
+            scopes, _, _ = args
+            self._keep(scopes)
         elif name == "forget":
             _, own, *functions = args
             self._keep([own], *functions)
@@ -361,6 +397,13 @@ class LocalStorage(Storage):
     def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
         """Opens scopes that this writer has closed; others may still have them closed."""
         cast(_core.Index, self.index).open(list(scopes), writer)
+        return True
+
+    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> bool:
+        """Keeps scopes closed for some seconds; then they are in a new generation."""
+        index = cast(_core.Index, self.index)
+        index.open(list(scopes), writer)
+        index.close(list(scopes), writer, seconds)
         return True
 
     async def aperform(self, name: str, *args: Any) -> Any:

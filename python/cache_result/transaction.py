@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from itertools import chain, islice
-from threading import Lock
+from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakSet, finalize, ref
 
@@ -42,7 +42,7 @@ class Targets(Protocol):
 
     def merge(self, other: Any) -> None: ...
     def touch(self, scopes: Iterable[bytes]) -> bool: ...
-    def close(self) -> None: ...
+    def close(self, committing: str | None = None) -> None: ...
     def invalidate(self) -> bool: ...
     def abandon(self) -> bool: ...
     def release(self) -> None: ...
@@ -84,7 +84,7 @@ Listener = Callable[[BaseDatabaseWrapper, str, Any, bool], tuple[Targets, Late |
 
 _listener: Listener | None = None
 _open: "WeakSet[Transaction]" = WeakSet()
-_lock = Lock()
+_lock = RLock()  # a transaction that is collected while they are counted has them counted again
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
 _diversion: ContextVar[Diversion | None] = ContextVar("cache_result_diversion", default=None)
 _diversions = 0
@@ -365,7 +365,8 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
         _wrap(connection)
         transaction = Transaction(connection)
         setattr(connection, _ATTRIBUTE, transaction)
-        _open.add(transaction)
+        with _lock:
+            _open.add(transaction)
         finalize(transaction, _count).atexit = False
     seen = _seen.get()
     if transaction not in seen:
@@ -377,7 +378,7 @@ def _close(connection: BaseDatabaseWrapper) -> None:
     """The transaction on ``connection`` is about to be committed."""
     transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
     if transaction is not None and not transaction.over and transaction.targets is not None:
-        transaction.targets.close()
+        transaction.targets.close(connection.alias)
 
 
 def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = False) -> bool:

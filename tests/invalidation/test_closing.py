@@ -15,7 +15,7 @@ from tests.invalidation.rows import is_cached, rename
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# A cache that is a table has no marks: its generations are written right after the COMMIT.
+# A cache that is a table has no marks: its generations are committed with the rows (tests/slow).
 closable = on("locmem", "file", "redis", "django_redis", "django_redis_json", "memcached")
 
 

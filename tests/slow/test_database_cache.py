@@ -1,10 +1,15 @@
 """The cache in a table of the very database whose rows it caches: its writes are part of transactions."""
 
+import threading
+
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from psycopg.pq import TransactionStatus
 
 from cache_result import CacheStatus
+from cache_result.exceptions import CloseError
+from cache_result.invalidation.receivers import invalidate_for
+from cache_result.invalidation.targets import Targets
 from tests.app.models import Article, Author
 from tests.invalidation.rows import rename, rolled_back
 from tests.race.children import PARTITIONED
@@ -175,6 +180,141 @@ class TestRules:
         assert author_name(author.pk) == {"commit": "new", "rollback": "old"}[ending]
 
 
+class TestTheMomentOfCommit:
+    """Nobody gets older data from COMMIT on: the generations are committed with the rows."""
+
+    @pytest.fixture
+    def after_commit(self, monkeypatch):
+        """`seen = after_commit(look)`: `look()` is called when the COMMIT has returned, and nothing else."""
+
+        def after_commit(look):
+            seen = []
+            original = Targets.invalidate
+
+            def invalidate(self):
+                if self:
+                    seen.append(look())
+                return original(self)
+
+            monkeypatch.setattr(Targets, "invalidate", invalidate)
+            return seen
+
+        return after_commit
+
+    def test_a_call_in_another_thread(self, author_name, author, threads, after_commit):
+        # Fails ("old") without `renew_inside` in `Targets.close`.
+        assert author_name(author.pk) == "old"
+        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        with transaction.atomic():
+            rename(author)
+            assert threads(author_name, author.pk).result() == "old"
+        assert seen == ["new"]
+        assert author_name.get_cache_only(author.pk) == "new"  # it was stored, and stays
+
+    def test_a_call_in_another_process(self, cache_alias, name, author_name, author, processes, after_commit):
+        assert author_name(author.pk) == "old"
+        reader = processes(children.call, cache_alias, name, author.pk)
+        reader.expect("ready")
+
+        def look():
+            reader.say("call")
+            return reader.result()
+
+        seen = after_commit(look)
+        with transaction.atomic():
+            rename(author)
+        assert seen == ["new"]
+
+    def test_manual_transactions(self, author_name, author, threads, after_commit):
+        assert author_name(author.pk) == "old"
+        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        transaction.set_autocommit(False)
+        try:
+            rename(author)
+            transaction.commit()
+        finally:
+            transaction.rollback()
+            transaction.set_autocommit(True)
+        assert seen == ["new"]
+
+    @pytest.mark.parametrize(
+        "change", [rename, lambda author: Author.objects.filter(pk=author.pk).update(name="new")]
+    )
+    def test_without_a_transaction(self, author_name, author, threads, after_commit, change):
+        # Fails ("old") when caches that are tables are left out of closing.
+        assert author_name(author.pk) == "old"
+        seen = after_commit(lambda: threads(author_name.get_with_metadata, author.pk).result())
+        change(author)
+        assert [(value, metadata["cache_status"]) for value, metadata in seen] == [
+            ("new", CacheStatus.BYPASS)
+        ]
+        assert author_name.get_with_metadata(author.pk)[1]["cache_status"] == CacheStatus.MISS
+        assert author_name.get_cache_only(author.pk) == "new"
+
+    def test_rows_of_another_database(self, cache_alias, name, threads, after_commit):
+        author_name = children.make_author_name(cache_alias, name, using="other")
+        author = Author.objects.using("other").create(name="old")
+        assert author_name(author.pk) == "old"
+        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        with transaction.atomic("other"):
+            rename(author)
+        assert seen == ["new"]
+
+    def test_rows_of_another_database_while_a_transaction_is_open_on_the_table(
+        self, cache_alias, name, threads
+    ):
+        """It is rolled back, and with it what was written in it; the rows have changed all the same."""
+        author_name = children.make_author_name(cache_alias, name, using="other")
+        author = Author.objects.using("other").create(name="old")
+        assert author_name(author.pk) == "old"
+        with rolled_back():
+            with transaction.atomic("other"):
+                rename(author)
+            assert author_name(author.pk) == "new"
+        # Fails ("old") without what `invalidate` records as owed.
+        assert author_name(author.pk) == "new"
+        assert threads(author_name, author.pk).result() == "new"
+
+    def test_likewise_when_it_is_committed(self, cache_alias, name, threads):
+        author_name = children.make_author_name(cache_alias, name, using="other")
+        author = Author.objects.using("other").create(name="old")
+        assert author_name(author.pk) == "old"
+        with transaction.atomic(), transaction.atomic("other"):
+            rename(author)
+        assert [author_name(author.pk), threads(author_name, author.pk).result()] == ["new", "new"]
+
+    def test_two_transactions_that_write_in_opposite_order(self, author_name, author, threads):
+        """Both come to their COMMIT at the same moment. (PostgreSQL counts deadlocks when the scopes that are
+        given to `renew_inside` are not sorted.)"""
+
+        def deadlocks():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+                return cursor.fetchone()[0]
+
+        before = deadlocks()
+        authors = [author, *(Author.objects.create(name="old") for _ in range(5))]
+        for one in authors:
+            author_name(one.pk)
+        start = threading.Barrier(2, timeout=30)
+        mine, yours = [Article.objects.create(author=author) for _ in range(2)]
+
+        def write(article, order):
+            with transaction.atomic():
+                for one in order:
+                    # Not their rows, over which the database itself would have them meet.
+                    invalidate_for(one)
+                Article.objects.filter(pk=article.pk).update(title="new")
+                start.wait()
+
+        for _ in range(10):
+            there = threads(write, mine, authors), threads(write, yours, authors[::-1])
+            for outcome in there:
+                outcome.result()
+        assert set(Article.objects.values_list("title", flat=True)) == {"new"}
+        assert deadlocks() == before
+
+
 class TestFills:
     """Others need not wait for the transaction that a fill is part of, nor can it ruin theirs."""
 
@@ -324,3 +464,32 @@ def test_a_missing_table_does_not_ruin_the_transaction_of_the_caller(source, cap
     assert Author.objects.count() == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     caplog.clear()
+
+
+class TestATableThatCannotBeWritten:
+    @pytest.fixture(autouse=True)
+    def table_is_gone_at_the_commit(self, author_name, author):
+        assert author_name(author.pk) == "old"
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE IF EXISTS moved RENAME TO cache_table")
+
+    def write(self, author):
+        with transaction.atomic():
+            rename(author)
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE cache_table RENAME TO moved")
+
+    def test_the_commit_goes_on(self, author_name, author, caplog):
+        self.write(author)
+        assert Author.objects.get(pk=author.pk).name == "new"
+        assert "could not be told of a change" in caplog.text
+        caplog.clear()
+
+    def test_or_is_stopped(self, author_name, author, caplog, settings):
+        settings.CACHE_RESULT = {"ON_CLOSE_FAILURE": "raise"}
+        with pytest.raises(CloseError):
+            self.write(author)
+        assert author_name(author.pk) == "old"
+        assert Author.objects.get(pk=author.pk).name == "old"
+        caplog.clear()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cache_result.wrapper import CachedWrapper
 
     AnyWrapper = CachedWrapper[..., Any]
-    Aim = tuple[AnyWrapper, Columns]
+    Aim = tuple[AnyWrapper, InvalidationRule, Columns]
 
 _UNREAD = object()
 
@@ -35,7 +35,7 @@ class Effect:
         self._sql, self._params = sql, params
         self._read: Any = _UNREAD
         self._targets = Targets()
-        self._whole: set[AnyWrapper] = set()
+        self._whole: set[tuple[AnyWrapper, InvalidationRule]] = set()
         self._of_rows: dict[type[Model], list[Aim]] = {}
         """Rules that have to know what is in the rows, by the model in whose table they are."""
         self._returned: list[Aim] = []
@@ -49,22 +49,22 @@ class Effect:
         owner = affected.owner_of(table, sender)
         fields = None if statement is None else affected.columns(rule, sender, owner)
         if statement is None or fields is None:
-            self._whole.add(wrapper)
+            self._whole.add((wrapper, rule))
             return
         known = affected.told(statement, fields, self._most)
         if known is not None:
-            self._aim(self._targets, wrapper, known)
+            self._aim(self._targets, wrapper, rule, known)
         elif affected.returns(statement, fields, self._most) and not self._connection.get_autocommit():
-            self._returned.append((wrapper, fields))
+            self._returned.append((wrapper, rule, fields))
         else:
-            self._of_rows.setdefault(owner, []).append((wrapper, fields))
+            self._of_rows.setdefault(owner, []).append((wrapper, rule, fields))
 
     def found(self) -> tuple[Targets, Late | None] | None:
         """What goes before the statement, and what after it."""
         for owner, aims in self._of_rows.items():
             self._look_up(owner, aims)
-        for wrapper in self._whole:
-            self._targets.add(wrapper, [wrapper._function_scope()])
+        for wrapper, rule in self._whole:
+            self._aim(self._targets, wrapper, rule, None)
         late = self._late if self._returned or self._changed else None
         return (self._targets, late) if self._targets or late else None
 
@@ -80,17 +80,17 @@ class Effect:
         rows = Rows.of(statement, owner, self._connection, self._most)
         held = None if rows is None else rows.locked(statement, _fields(aims))
         if rows is None or held is None:
-            self._whole.update(wrapper for wrapper, _ in aims)
+            self._whole.update((wrapper, rule) for wrapper, rule, _ in aims)
             return
         changed: list[Aim] = []
-        for wrapper, fields in aims:
+        for wrapper, rule, fields in aims:
             new = affected.assigned(statement, fields)
             olds = list(affected.of_rows(held, fields))
-            self._aim(self._targets, wrapper, olds)
+            self._aim(self._targets, wrapper, rule, olds)
             if UNKNOWN in new.values():
-                changed.append((wrapper, fields))
+                changed.append((wrapper, rule, fields))
             elif new:
-                self._aim(self._targets, wrapper, [{**old, **new} for old in olds])
+                self._aim(self._targets, wrapper, rule, [{**old, **new} for old in olds])
         if changed:
             self._changed.append((rows, changed))
 
@@ -98,22 +98,29 @@ class Effect:
         """What shows only when the statement has run, which has returned these rows; whole functions
         where it is in doubt."""
         targets = Targets()
-        for wrapper, fields in self._returned:
+        for wrapper, rule, fields in self._returned:
             known = None if returned is None else affected.returned(self._read, fields, returned)
-            self._aim(targets, wrapper, known)
+            self._aim(targets, wrapper, rule, known)
         for rows, aims in self._changed:
             held = None if returned is None else rows.read(_fields(aims))
-            for wrapper, fields in aims:
-                self._aim(targets, wrapper, None if held is None else affected.of_rows(held, fields))
+            for wrapper, rule, fields in aims:
+                known = None if held is None else list(affected.of_rows(held, fields))
+                self._aim(targets, wrapper, rule, known)
         return targets
 
-    def _aim(self, targets: Targets, wrapper: "AnyWrapper", known: Iterable[Values] | None) -> None:
+    def _aim(
+        self,
+        targets: Targets,
+        wrapper: "AnyWrapper",
+        rule: "InvalidationRule",
+        known: Iterable[Values] | None,
+    ) -> None:
         for values in () if known is None else known:
             # A rule that can name no scope goes for the whole function.
-            targets.add(wrapper, wrapper._fired_scopes(values) or [wrapper._function_scope()])
+            targets.add(wrapper, wrapper._fired_scopes(values) or [wrapper._function_scope()], rule.settle)
         if known is None:
-            targets.add(wrapper, [wrapper._function_scope()])
+            targets.add(wrapper, [wrapper._function_scope()], rule.settle)
 
 
 def _fields(aims: "list[Aim]") -> list[affected.AnyField]:
-    return [field for _, fields in aims for field in fields.values()]
+    return [field for *_, fields in aims for field in fields.values()]

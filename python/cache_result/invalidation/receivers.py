@@ -176,7 +176,7 @@ def _targets(
                 targets.add_invalidation(_invalidation(wrapper, rule, change, using))
             continue
         if rows and raw and _follows(rule, type(change.instance)):
-            targets.add(wrapper, [wrapper._function_scope()])
+            targets.add(wrapper, [wrapper._function_scope()], rule.settle)
             continue
         if rows:
             _aim(targets, wrapper, rule, rows)
@@ -197,8 +197,8 @@ def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
 def _fire_all(model: type[models.Model], using: str) -> None:
     """Rows of the model have changed, nobody knows which."""
     targets = Targets()
-    for wrapper, _ in _rules_for(model):
-        targets.add(wrapper, [wrapper._function_scope()])
+    for wrapper, rule in _rules_for(model):
+        targets.add(wrapper, [wrapper._function_scope()], rule.settle)
     if targets:
         transaction.record(using, targets)
 
@@ -229,7 +229,7 @@ def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[st
     """Invalidates what a rule names by these arguments of the function, at the commit or now."""
     targets = Targets()
     scopes = wrapper._fired_scopes(values) if rule.field_mapping else []
-    targets.add(wrapper, scopes or [wrapper._function_scope()])
+    targets.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
     if rule.rewarm and rule.allows(values) and fills(wrapper, values):
         targets.add_rewarm(Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, values))
     transaction.record(router.db_for_write(rule.resolved_model), targets)
@@ -249,7 +249,7 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows
         last = values
         scopes = wrapper._fired_scopes(values) if values else []
         # A rule that can name no scope goes for the whole function.
-        targets.add(wrapper, scopes or [wrapper._function_scope()])
+        targets.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
 
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

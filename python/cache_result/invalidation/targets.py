@@ -4,6 +4,9 @@ from collections.abc import Hashable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from django.db import connections
+
+from cache_result import transaction
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
@@ -21,22 +24,36 @@ _writers = count(1)
 class Targets:
     """Scopes by wrapper, and what to do afterwards. Each once, however often it is named."""
 
-    __slots__ = ("_closed", "_scopes", "_work", "_writer")
+    __slots__ = ("_closed", "_committed", "_committing", "_owed", "_scopes", "_settle", "_work", "_writer")
 
     def __init__(self) -> None:
         self._writer = next(_writers)
         self._closed: dict[tuple[Any, int], set[bytes]] = {}
         """By cache and by the writer in whose name the scopes were closed, who has to open them."""
+        self._settle: dict[bytes, float] = {}
+        """Seconds for which scopes stay closed after the change."""
+        self._committing: str | None = None
+        """The database whose transaction is being committed."""
+        self._committed: dict[Any, set[bytes]] = {}
+        """By cache: scopes whose new generations are part of the transaction that is being committed."""
+        self._owed: dict[Any, set[bytes]] = {}
+        """By cache: scopes of another database's change, whose new generations were written inside of this
+        transaction. They have to change whatever becomes of it."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._work: dict[Hashable, Job] = {}
 
-    def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes]) -> None:
-        """These scopes of ``wrapper`` are to change."""
+    def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes], settle: float = 0) -> None:
+        """These scopes of ``wrapper`` are to change, and to stay closed for ``settle`` seconds after that."""
         named = self._scopes.setdefault(wrapper, set())
+        scopes = set(scopes)
         named.update(scopes)
         if len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
+            settle = max(settle, *(self._settle.get(scope, 0) for scope in named))
             named.clear()
-            named.add(wrapper._function_scope())
+            scopes = {wrapper._function_scope()}
+            named.update(scopes)
+        if settle:
+            self._settle.update((scope, max(settle, self._settle.get(scope, 0))) for scope in scopes)
 
     def add_rewarm(self, rewarm: Rewarm) -> None:
         """This call is to be refreshed afterwards."""
@@ -59,6 +76,8 @@ class Targets:
 
     def merge(self, other: "Targets") -> None:
         """Takes over what ``other`` has."""
+        for scope, seconds in other._settle.items():
+            self._settle[scope] = max(seconds, self._settle.get(scope, 0))
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
         for key, work in other._work.items():
@@ -69,6 +88,9 @@ class Targets:
         for closing, scopes in other._closed.items():
             self._closed.setdefault(closing, set()).update(scopes)
         other._closed = {}
+        for storage, scopes in other._owed.items():
+            self._owed.setdefault(storage, set()).update(scopes)
+        other._owed = {}
 
     def touch(self, scopes: Iterable[bytes]) -> bool:
         """Whether one of ``scopes`` is to change."""
@@ -77,18 +99,32 @@ class Targets:
     def __bool__(self) -> bool:
         return bool(self._scopes or self._work)
 
-    def close(self) -> None:
-        """Closes the scopes, just before the change becomes visible: one batch per cache.
+    def close(self, committing: str | None = None) -> None:
+        """Closes the scopes, just before the change becomes visible: one batch per cache. The new
+        generations of a cache that is a table of the database ``committing`` become part of its
+        transaction.
 
-        :raises CloseError: when a cache could not be told, and ``ON_CLOSE_FAILURE`` says so.
+        :raises CloseError: when a cache could not be told, and ``ON_CLOSE_FAILURE`` says so; and when a
+            database has ended the transaction because of that.
         """
         conf = get_settings()
+        self._committing = committing
         if not conf.CLOSE_SCOPES:
             return
-        for storage, scopes in self._batches().items():
-            if storage.database is not None:
-                continue  # its tokens commit with the data, or right after it
-            if storage.close(sorted(scopes), self._writer):
+        # Everybody in one order, and that of the scopes is one as well: rows are locked from here on.
+        for storage, scopes in sorted(self._batches().items(), key=lambda batch: batch[0].alias):
+            if storage.in_transaction():
+                if storage.database != committing:
+                    continue  # a mark would be seen, and go, with that transaction
+                if storage.renew_inside(sorted(scopes)):
+                    self._committed.setdefault(storage, set()).update(scopes)
+                    continue
+                if connections[storage.database].needs_rollback:
+                    raise CloseError(
+                        f"cache_result: the database has ended the transaction, as the cache "
+                        f"{storage.alias!r}, a table of it, was told of its changes"
+                    )
+            elif storage.close(sorted(scopes), self._writer):
                 self._closed.setdefault((storage, self._writer), set()).update(scopes)
                 continue
             message = f"the cache {storage.alias!r} could not be told of a change before its COMMIT"
@@ -97,21 +133,48 @@ class Targets:
             logger.error("cache_result: %s; its readers may see older data until it is", message)
 
     def invalidate(self) -> bool:
-        """Starts new generations, which open what is closed: one batch per cache. Returns whether one of
-        them is a database."""
+        """Starts new generations, which open what is closed: one batch per cache. Returns whether something
+        was written to a database."""
         batches = self._batches()
         self._scopes.clear()
+        self._owed = {}
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             # In the same batch as what was added since.
-            storage.reopen(sorted(scopes | batches.pop(storage, set())), writer)
+            scopes = self._keep_closed(storage, scopes | batches.pop(storage, set()), writer)
+            if scopes:
+                storage.reopen(sorted(scopes), writer)
+        committed, self._committed = self._committed, {}
+        written = False
         for storage, scopes in batches.items():
-            storage.invalidate(sorted(scopes))
-        return any(storage.database is not None for storage in batches)
+            opening = self._keep_closed(storage, scopes, self._writer)
+            left = sorted(opening - committed.get(storage, set()))
+            written = written or (opening != scopes and storage.database is not None)
+            if left:
+                storage.invalidate(left)
+                written = written or storage.database is not None
+                using = storage.database
+                if using is not None and using != self._committing and storage.in_transaction():
+                    # Part of the caller's other transaction, which may still be rolled back.
+                    owed = Targets()
+                    owed._owed[storage] = set(left)
+                    transaction.record(using, owed)
+        return written
+
+    def _keep_closed(self, storage: Any, scopes: set[bytes], writer: int, longer: float = 0) -> set[bytes]:
+        """Keeps those closed that are to settle, and returns the others."""
+        settling: dict[float, set[bytes]] = {}
+        for scope in scopes & self._settle.keys():
+            settling.setdefault(self._settle[scope] + longer, set()).add(scope)
+        for seconds, some in settling.items():
+            storage.settle(sorted(some), writer, seconds)
+        return scopes - self._settle.keys()
 
     def abandon(self) -> bool:
         """Nobody knows whether the change was committed: what is closed stays so until its time is over;
         the rest changes now. Returns what ``invalidate`` does."""
+        for (storage, writer), scopes in self._closed.items():
+            self._keep_closed(storage, scopes, writer, get_settings().CLOSE_TIMEOUT)
         closed, self._closed = {storage for storage, _ in self._closed}, {}
         for wrapper in list(self._scopes):
             if wrapper.storage in closed:
@@ -120,6 +183,10 @@ class Targets:
 
     def release(self) -> None:
         """The change was not committed: opens what was closed for it."""
+        self._committed = {}
+        owed, self._owed = self._owed, {}
+        for storage, scopes in owed.items():
+            storage.owe(sorted(scopes))
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             storage.reopen(sorted(scopes), writer)
@@ -128,6 +195,8 @@ class Targets:
         batches: dict[Any, set[bytes]] = {}
         for wrapper, scopes in self._scopes.items():
             batches.setdefault(wrapper.storage, set()).update(scopes)
+        for storage, scopes in self._owed.items():
+            batches.setdefault(storage, set()).update(scopes)
         return batches
 
     def rewarm(self) -> None:

@@ -5,7 +5,7 @@ import os
 import threading
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from cache_result import (
     CACHE_MISSING,
@@ -164,6 +164,7 @@ class TestAsyncIO:
             assert len(here._tasks) == 2  # held until they are done
             await asyncio.gather(*here._tasks, return_exceptions=True)
             assert told == ["new"]
+            connections.close_all()  # tasks have connections of their own
 
         asyncio.run(main())
         assert not here._tasks

@@ -112,7 +112,6 @@ def test_a_worker_that_does_not_know_the_rule_fails_loudly(redis_server, process
     parcel.save()
     # Work that it knows comes after, so that the other has been tried by then.
     last, _ = make_functions(known)
-    Parcel.objects.filter(pk=parcel.pk)
     parcel.name = "new"
     parcel.save()
     worker.expect((pid, parcel.pk, "new"))

@@ -260,9 +260,7 @@ def _dispatch(dispatcher: Dispatcher, jobs: Sequence[Job]) -> None:
 
 def _told(job: Job) -> Any:
     if "~" in job.wrapper.function_id:
-        raise TypeError(
-            "no worker knows the function by its name, which it shares; give it a name= of its own"
-        )
+        raise TypeError("no worker knows the function by its name, which another one has; give it name=")
     return job.encode()
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import threading
+import warnings
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from cache_result import (
     CACHE_MISSING,
@@ -79,6 +80,20 @@ def test_a_rewarm_that_raises_does_not_stop_the_others(rewarmed, parcel):
     assert broken.wrapper.get_cache_only(parcel.pk) is CACHE_MISSING
 
 
+def test_the_users_own_error_is_not_replaced(rewarmed, parcel):
+    # Fails without `raising=done` in transaction.py.
+    broken = rewarmed(raise_exception=True)
+    broken.broken = 2
+
+    def callback():
+        raise ZeroDivisionError("of the user's callback")
+
+    with pytest.raises(ZeroDivisionError, match="of the user"), transaction.atomic():
+        rename(parcel)
+        transaction.on_commit(callback)
+    assert len(broken.runs) == 2
+
+
 class TestThreadPool:
     def test_it_works_in_a_thread_and_the_writer_goes_on(self, rewarmed, parcel, ended):
         function = rewarmed(dispatcher="threadpool")
@@ -101,7 +116,11 @@ class TestThreadPool:
         parents = threadpool._pool(2)
         parents.submit(int).result()
         readable, writable = os.pipe()
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of forking with threads, from Python 3.12 on
+            child = os.fork()
         if child == 0:
             try:
                 threadpool._pool(2).submit(os.write, writable, b"worked").result(timeout=30)
@@ -164,6 +183,7 @@ class TestAsyncIO:
             assert len(here._tasks) == 2  # held until they are done
             await asyncio.gather(*here._tasks, return_exceptions=True)
             assert told == ["new"]
+            connections.close_all()  # tasks have connections of their own
 
         asyncio.run(main())
         assert not here._tasks

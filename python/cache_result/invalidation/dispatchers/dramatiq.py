@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import close_old_connections
+
 from cache_result.dispatching import Dispatcher, need
 from cache_result.exceptions import UnknownRuleError
 from cache_result.invalidation.work import run_cache_rules
@@ -61,4 +63,7 @@ class DramatiqDispatcher(Dispatcher):
 
 
 def _run(**told: Any) -> None:
-    run_cache_rules(**told)
+    try:
+        run_cache_rules(**told)
+    finally:
+        close_old_connections()  # Dramatiq itself knows nothing of Django

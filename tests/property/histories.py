@@ -41,14 +41,18 @@ class Histories(RuleBasedStateMachine):
         self.truth = Truth(one_writer=connection.vendor == "sqlite")
         self.held: list[Article] = []
         self.filling: tuple[Gate, Outcome] | None = None
-        for table in ("app_label_documents", "app_label", "app_document", "app_article", "app_author"):
-            with connection.cursor() as cursor:
-                cursor.execute(f"DELETE FROM {table}")
+        self.empty_the_tables()
         Document.objects.bulk_create(Document(pk=document_key(number)) for number in DOCUMENTS)
         Label.objects.bulk_create(Label(pk=number) for number in LABELS)
         Author.objects.bulk_create(Author(pk=pk, name="first") for pk in AUTHORS)
         self.truth.committed = {("author", pk): {"name": "first"} for pk in AUTHORS}
         caches[self.alias].clear()
+
+    @staticmethod
+    def empty_the_tables() -> None:
+        for table in ("app_label_documents", "app_label", "app_document", "app_article", "app_author"):
+            with connection.cursor() as cursor:
+                cursor.execute(f"DELETE FROM {table}")
 
     def teardown(self) -> None:
         if not hasattr(self, "filling"):
@@ -144,7 +148,7 @@ class Histories(RuleBasedStateMachine):
         worker = self.workers[me]
         if len(worker.blocks) != 1 or type(worker.blocks[0]) is not KINDS["atomic"]:
             return
-        worker(lambda: Article.objects.create(author_id=AUTHORS[-1] + 1))
+        worker(lambda: Article.objects.create(pk=ARTICLES[-1] + 1, author_id=AUTHORS[-1] + 1))
         try:
             worker(lambda: worker.leave("commit"))
         except IntegrityError:

@@ -35,3 +35,4 @@ def play(cached: Callable[..., Any], alias: str, threads: Threads, examples: int
     finally:
         for worker in machine.workers:
             worker.end()
+        Writes.empty_the_tables()

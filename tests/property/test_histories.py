@@ -24,5 +24,6 @@ def _set_journal_mode(mode):
 
 
 @on("locmem", "redis")
-def test_no_stale_read_and_no_rolled_back_value(cached, cache_alias, journal, threads):
-    play(cached, cache_alias, threads, {"locmem": 40, "redis": 12}[cache_alias])
+def test_no_stale_read_and_no_rolled_back_value(cached, cache_alias, journal, threads, caplog):
+    play(cached, cache_alias, threads, {"locmem": 30, "redis": 10}[cache_alias])
+    assert [record.getMessage() for record in caplog.records if record.name == "cache_result"] == []

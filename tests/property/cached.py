@@ -25,6 +25,7 @@ class Call:
     arguments: tuple[Any, ...]
     expected: Callable[..., Any]
     may_hesitate: bool
+    ruled: bool
     """Nobody waits for a fill of it."""
 
     def __str__(self) -> str:
@@ -40,6 +41,10 @@ class Call:
         """Refreshes, stopping at the gate when the database has been read."""
         with _stopping_at(gate):
             return self.function.refresh(*self.arguments)
+
+    def may_return(self, value: Any, *views: Rows) -> bool:
+        """Whether it is what each of these views says; without a rule, what one of them says."""
+        return (all if self.ruled else any)(value == self.truth(view) for view in views)
 
     def truth(self, rows: Rows) -> Any:
         return self.expected(rows, *self.arguments)
@@ -78,7 +83,7 @@ def make_calls(cached: Callable[..., Any]) -> list[Call]:
         def decorate(function: Callable[..., Any]) -> None:
             wrapper = cached(invalidates_on=rules, **options)(_may_stop(function))
             alone = options.get("single_flight", "") is None
-            calls.extend(Call(wrapper, arguments, expected, alone) for arguments in over)
+            calls.extend(Call(wrapper, arguments, expected, alone, bool(rules)) for arguments in over)
 
         return decorate
 
@@ -90,6 +95,10 @@ def make_calls(cached: Callable[..., Any]) -> list[Call]:
         truth.name_of, InvalidationRule(Author, field_mapping={"author_id": "pk"}), over=by_author, **alone
     )
     def name(author_id):
+        return Author.objects.filter(pk=author_id).values_list("name", flat=True).first()
+
+    @known(truth.name_of, over=by_author)
+    def unruled_name(author_id):
         return Author.objects.filter(pk=author_id).values_list("name", flat=True).first()
 
     rewarming = InvalidationRule(Author, rewarm=True, field_mapping={"author_id": "pk"})

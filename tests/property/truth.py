@@ -21,6 +21,8 @@ class Truth:
 
     def __init__(self, *, one_writer: bool) -> None:
         self.committed: Rows = {}
+        self.past: list[Rows] = []
+        """What was committed before. Given to `Call.may_return` it allows what no rule forbids."""
         self._one_writer = one_writer
         self._layers: tuple[list[Changes], list[Changes]] = ([], [])
         self._touched: tuple[set[Key], set[Key]] = (set(), set())
@@ -57,6 +59,7 @@ class Truth:
             self._commit(changes)
 
     def _commit(self, changes: Changes) -> None:
+        self.past.append(dict(self.committed))
         for key, row in changes.items():
             if row is None:
                 self.committed.pop(key, None)

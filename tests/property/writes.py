@@ -89,6 +89,22 @@ class Writes(Histories):
 
         self.write(me, fill, plan, act)
 
+    @step(pk=articles, author=authors, fields=st.sampled_from((None, ["author"], ["author", "title"])))
+    def move_one(self, me, fill, pk, author, fields):
+        """Loaded, changed and saved at once, as most code does."""
+        key, title = ("article", pk), self.text()
+
+        def act():
+            row = Article.objects.get(pk=pk)
+            row.author_id, row.title = author, title
+            row.save(update_fields=fields)
+
+        def plan(rows: Rows) -> Changes | None:
+            new = {"author_id": author} if fields == ["author"] else {"author_id": author, "title": title}
+            return {key: {**rows[key], **new}} if key in rows else None
+
+        self.write(me, fill, plan, act)
+
     LOADS = ("get", "only", "defer", "by hand")
 
     @precondition(lambda self: len(self.held) < 3)

@@ -14,8 +14,9 @@ from django.test import override_settings
 
 from cache_result import CacheStatus, InvalidationRule, cache_result
 from tests.app.models import Article, Author
+from tests.race.children import shared_state
 
-CALLS = 64  # that are judged by one look at the database
+CALLS = 128  # that are judged by one look at the database
 SETTINGS = {"CLOSE_TIMEOUT": 1, "LEASE_TIMEOUT": 1}  # seconds; who is killed leaves marks and leases
 
 
@@ -59,8 +60,8 @@ def write(parent, alias, name, number, seed, authors, articles):
         named, owned, _ = make(alias, name)
         parent.say("ready")
         while True:
-            for _ in range(choice.randint(2, 20)):
-                for _ in range(30):
+            for _ in range(choice.randint(1, 8)):
+                for _ in range(60):
                     choice.choice((named, owned))(choice.choice(authors))
                 _write_once(choice, authors[number], articles, authors)
             parent.say("alive")
@@ -111,14 +112,14 @@ WAYS = (_save_author, _update_author, _save_article, _update_article, _update_ar
 
 
 def read(parent, alias, name, seed, least, authors):
-    """Calls at least so often; returns reads, hits, and what was wrong."""
+    """Calls until all readers have at least so often; returns reads, hits, and what was wrong."""
     choice, audit = random.Random(f"reader {seed}"), Audit(authors)
-    with override_settings(CACHE_RESULT=SETTINGS):
+    with override_settings(CACHE_RESULT=SETTINGS), contextlib.closing(shared_state()) as state:
         named, owned, _ = make(alias, name)
         parent.say("ready")
         parent.expect("start")
         before = versions()
-        while audit.reads < least:
+        while state.incrby(f"{name}:reads", CALLS) <= least:
             seen = []
             for _ in range(CALLS):
                 kind, author = choice.randrange(2), choice.choice(authors)
@@ -126,6 +127,7 @@ def read(parent, alias, name, seed, least, authors):
             after = versions()
             audit.judge(seen, before, after)
             before = after
+            parent.say("reading")
     return audit.reads, audit.hits, audit.wrong
 
 
@@ -133,21 +135,22 @@ def read_async(parent, alias, name, seed, least, authors):
     """As `read`, on an event loop."""
     choice, audit = random.Random(f"reader {seed}"), Audit(authors)
 
-    async def reading(owned):
+    async def reading(owned, state):
         before = await sync_to_async(versions)()
-        while audit.reads < least:
+        while state.incrby(f"{name}:reads", CALLS) <= least:
             several = [choice.choice(authors) for _ in range(CALLS)]
             found = await asyncio.gather(*(owned.aget_with_metadata(author) for author in several))
             after = await sync_to_async(versions)()
             seen = [(1, author, *one) for author, one in zip(several, found, strict=True)]
             audit.judge(seen, before, after)
             before = after
+            parent.say("reading")
 
-    with override_settings(CACHE_RESULT=SETTINGS):
+    with override_settings(CACHE_RESULT=SETTINGS), contextlib.closing(shared_state()) as state:
         owned = make(alias, name)[2]
         parent.say("ready")
         parent.expect("start")
-        asyncio.run(reading(owned))
+        asyncio.run(reading(owned, state))
     return audit.reads, audit.hits, audit.wrong
 
 

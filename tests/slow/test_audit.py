@@ -14,6 +14,7 @@ from tests.slow import auditing
 WRITERS = 2
 KILLS = 6
 READS = int(os.environ.get("CACHE_RESULT_TEST_READS", "105000"))  # all readers together
+SEED = os.environ.get("CACHE_RESULT_TEST_SEED", "0")
 READERS = (auditing.read, auditing.read, auditing.read_async)
 
 
@@ -32,14 +33,19 @@ def rows():
 @pytest.mark.django_db(transaction=True)
 @on("redis")
 def test_no_read_is_older_than_the_last_commit_before_it(cache_alias, unique_name, processes, rows):
-    name, choice, (authors, articles) = unique_name(), random.Random(0), rows
+    name, choice, (authors, articles) = unique_name(), random.Random(SEED), rows
 
     def writing(number, seed):
-        return processes(auditing.write, cache_alias, name, number, seed, authors, articles[number])
+        return processes(
+            auditing.write, cache_alias, name, number, f"{SEED} {seed}", authors, articles[number]
+        )
 
     with contextlib.closing(shared_state()) as state:
         state.flushdb()
-    readers = [processes(read, cache_alias, name, seed, READS, authors) for seed, read in enumerate(READERS)]
+    readers = [
+        processes(read, cache_alias, name, f"{SEED} {seed}", READS, authors)
+        for seed, read in enumerate(READERS)
+    ]
     writers = [writing(number, number) for number in range(WRITERS)]
     for child in (*readers, *writers):
         child.expect("ready")

@@ -127,6 +127,9 @@ class Histories(RuleBasedStateMachine):
             return
         if (outermost and kind == "savepoint") or not self.truth.may_begin(me) or len(worker.blocks) > 3:
             return
+        for call in self.calls:
+            if outermost and not call.ruled:
+                call.function.delete_cache(*call.arguments)  # else it would be a hit for ever
         worker(lambda: worker.enter(kind))
         self.truth.begin(me)
 

@@ -171,4 +171,6 @@ class Histories(RuleBasedStateMachine):
             if changes and self.truth.may_write(each, changes):
                 self.workers[each](action)
                 self.truth.write(each, changes)
+                if not fill:
+                    self.read(each, [call for call in self.calls if not call.ruled])
                 return

@@ -28,7 +28,7 @@ def committed(author):
 @pytest.mark.parametrize("filling", [False, True], ids=["at rest", "during a fill"])
 @pytest.mark.parametrize("step", children.STEPS)
 def test_a_writer_that_is_killed(cache_alias, unique_name, author, processes, threads, step, filling, atomic):
-    """Fails, in the steps from the COMMIT on, when scopes are not closed before it."""
+    """Fails, in the step before opening, when scopes are not closed before the COMMIT."""
     name, gate = unique_name(), Gate()
     author_name = children.make_author_name(cache_alias, name)
     assert author_name(author.pk) == "old"

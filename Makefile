@@ -8,12 +8,13 @@ RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # For each fuzz target.
 FUZZ_SECONDS ?= 300
+SOAK_SECONDS ?= 600
 
 # `cargo` may have been installed for this user only.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all fuzz lint format types bench wheel clean servers
+.PHONY: help demo serve test test-all soak fuzz lint format types bench wheel clean servers
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,14 @@ test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django m
 	PATH="$$PATH$$(printf ':%s' $(HOME)/.pyenv/versions/*/bin)" $(BIN)/tox run-parallel \
 		--parallel 2 --parallel-no-spinner --installpkg "$$(ls -t dist/*.whl | head -1)"
 	$(MAKE) fuzz FUZZ_SECONDS=20
+
+soak: $(CORE) ## Look for stale reads with new seeds, again and again, for SOAK_SECONDS
+	@.ci/servers redis-server postgresql
+	end=$$(($$(date +%s) + $(SOAK_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+		export CACHE_RESULT_TEST_SEED=$$(date +%s) CACHE_RESULT_TEST_EXAMPLES=4; \
+		$(BIN)/python -m pytest -o timeout=900 tests/slow/test_audit.py tests/slow/test_histories.py && \
+		$(BIN)/python -m pytest -o timeout=900 tests/property/test_histories.py || exit; \
+	done
 
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --locked --quiet --root target/tools

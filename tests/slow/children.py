@@ -7,6 +7,7 @@ from django.db import transaction
 from django.test import override_settings
 
 from cache_result import CacheStatus, InvalidationRule, cache_result
+from cache_result.invalidation.targets import Targets
 from tests.app.models import Author
 from tests.race.children import PARTITIONED, shared_state, stop_once
 
@@ -252,3 +253,48 @@ class Audit:
 
     def results(self):
         return self._reads, self._hits, self._stale
+
+
+# --- writers that are killed
+
+STEPS = ["before the statement", "before closing", "before the commit", "before opening", "rewarming"]
+COMMITTED = {"before opening", "rewarming"}  # in autocommit mode the statement is its COMMIT
+
+
+def rename_up_to(parent, alias, name, pk, step, atomic):
+    """Save an author, and stop at this step for ever."""
+
+    def stop(at):
+        if at == step:
+            parent.say(at)
+            parent.expect("never")
+
+    def stopping(before, method, after=None):
+        def stopped(self):
+            stop(before)
+            result = method(self)
+            stop(after)
+            return result
+
+        return stopped
+
+    @cache_result(name=name, cache=alias, invalidates_on=[rule(rewarm=True)])
+    def author_name(author_id):
+        stop("rewarming")
+        return Author.objects.get(pk=author_id).name
+
+    author = Author.objects.get(pk=pk)
+    author.name = "new"
+    Targets.close = stopping("before closing", Targets.close, "before the commit")
+    Targets.invalidate = stopping("before opening", Targets.invalidate)
+    with transaction.atomic() if atomic else contextlib.nullcontext():
+        stop("before the statement")
+        author.save()
+    raise AssertionError(f"{step!r} was never reached")
+
+
+def ask_for_the_name(parent, alias, name, pk):
+    """Call whenever the parent says so, and say what it returned."""
+    author_name = make_author_name(alias, name)
+    while parent._receive() == ("said", "call"):
+        parent.say(author_name(pk))

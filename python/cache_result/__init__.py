@@ -25,7 +25,7 @@ from cache_result.keys.shapes import DjangoModelKeyField, DrfSerializerKeyField
 from cache_result.registry import RegisteredRule, registered_rules
 from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
-from cache_result.signals import cache_rewarmed
+from cache_result.signals import cache_invalidated, cache_rewarmed
 from cache_result.status import CacheStatus
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
@@ -64,6 +64,7 @@ __all__ = [
     "UnknownRuleError",
     "ViewKwargsKeyField",
     "__version__",
+    "cache_invalidated",
     "cache_result",
     "cache_rewarmed",
     "invalidate_for",

@@ -1,10 +1,19 @@
 """What goes wrong without an exception to the caller goes to the logger ``cache_result``."""
 
 import logging
+from typing import Any
 
 from django.conf import settings
+from django.dispatch import Signal
 
 logger = logging.getLogger("cache_result")
+
+
+def tell(signal: Signal, wrapper: Any, **what: Any) -> None:
+    """Sends a signal of ours, whose receivers cannot break what has happened."""
+    for receiver, raised in signal.send_robust(sender=wrapper, wrapper=wrapper, **what):
+        if isinstance(raised, Exception):
+            logger.error("cache_result: the receiver %r of a signal raised", receiver, exc_info=raised)
 
 
 def verdict_failed(label: str, error: Exception) -> None:

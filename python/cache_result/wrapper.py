@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import update_wrapper
+from inspect import signature
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -26,8 +27,9 @@ from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keyspace import delete_previous_versions
-from cache_result.reports import logger
+from cache_result.reports import logger, tell
 from cache_result.rules import InvalidationRule, RuleMember
+from cache_result.signals import cache_invalidated
 from cache_result.status import CacheStatus
 from cache_result.storage import Storage, get_storage
 from cache_result.threads import off_the_loop
@@ -187,15 +189,28 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         """Asyncio twin of ``delete_cache``."""
         key, own, _ = await off_the_loop(self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own, (self.label,))
+        await self._atell("delete_cache", args, kwargs)
 
     async def adelete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of ``delete_by_prefix``."""
         scope = await off_the_loop(self._prefix_scope, args, kwargs)
         await self.storage.aperform("invalidate", [scope], (self.label,))
+        await self._atell("delete_by_prefix", args, kwargs)
 
     async def ainvalidate_all(self) -> None:
         """Asyncio twin of ``invalidate_all``."""
         await self.storage.aperform("invalidate", [self._function_scope()], (self.label,))
+        await self._atell("invalidate_all", None, {})
+
+    def _tell(self, reason: str, args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> None:
+        """Sends ``cache_invalidated``; without ``args`` every call is meant."""
+        if cache_invalidated.has_listeners(self):
+            arguments = None if args is None else [signature(self).bind_partial(*args, **kwargs).arguments]
+            tell(cache_invalidated, self, reason=reason, arguments=arguments)
+
+    async def _atell(self, reason: str, args: tuple[Any, ...] | None, kwargs: dict[str, Any]) -> None:
+        if cache_invalidated.has_listeners(self):
+            await sync_to_async(self._tell, thread_sensitive=True)(reason, args, kwargs)
 
     @property
     def storage(self) -> Storage:
@@ -294,6 +309,7 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
         """Deletes this call's entry."""
         key, own, _ = self._parts(args, kwargs)
         self.storage.forget(key, own, (self.label,))
+        self._tell("delete_cache", args, kwargs)
 
     def delete_by_prefix(self, *args: Any, **kwargs: Any) -> None:
         """Invalidates every entry of a partition, at the cost of one write.
@@ -305,10 +321,12 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
         :raises ValueError: when the arguments name no group of entries; it lists what does.
         """
         self.storage.invalidate([self._prefix_scope(args, kwargs)], (self.label,))
+        self._tell("delete_by_prefix", args, kwargs)
 
     def invalidate_all(self) -> None:
         """Invalidates every entry that this function ever stored, at the cost of one write."""
         self.storage.invalidate([self._function_scope()], (self.label,))
+        self._tell("invalidate_all", None, {})
 
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await sync_to_async(cast(Any, self.func), thread_sensitive=True)(*args, **kwargs)

@@ -115,11 +115,8 @@ class Effect:
         rule: "InvalidationRule",
         known: Iterable[Values] | None,
     ) -> None:
-        for values in () if known is None else known:
-            # A rule that can name no scope goes for the whole function.
-            targets.add(wrapper, wrapper._fired_scopes(values) or [wrapper._function_scope()], rule.settle)
-        if known is None:
-            targets.add(wrapper, [wrapper._function_scope()], rule.settle)
+        for values in (None,) if known is None else known:
+            targets.aim(wrapper, rule, values)
 
 
 def _fields(aims: "list[Aim]") -> list[affected.AnyField]:

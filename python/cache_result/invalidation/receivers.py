@@ -176,7 +176,7 @@ def _targets(
                 targets.add_invalidation(_invalidation(wrapper, rule, change, using))
             continue
         if rows and raw and _follows(rule, type(change.instance)):
-            targets.add(wrapper, [wrapper._function_scope()], rule.settle)
+            targets.aim(wrapper, rule)
             continue
         if rows:
             _aim(targets, wrapper, rule, rows)
@@ -198,7 +198,7 @@ def _fire_all(model: type[models.Model], using: str) -> None:
     """Rows of the model have changed, nobody knows which."""
     targets = Targets()
     for wrapper, rule in _rules_for(model):
-        targets.add(wrapper, [wrapper._function_scope()], rule.settle)
+        targets.aim(wrapper, rule)
     if targets:
         transaction.record(using, targets)
 
@@ -228,8 +228,7 @@ def fire_for(instance: models.Model, using: str, **what: Any) -> None:
 def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[str, Any]) -> None:
     """Invalidates what a rule names by these arguments of the function, at the commit or now."""
     targets = Targets()
-    scopes = wrapper._fired_scopes(values) if rule.field_mapping else []
-    targets.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
+    targets.aim(wrapper, rule, values if rule.field_mapping else None)
     if rule.rewarm and rule.allows(values) and fills(wrapper, values):
         targets.add_rewarm(Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, values))
     transaction.record(router.db_for_write(rule.resolved_model), targets)
@@ -247,9 +246,7 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows
         if values and last and all(value is last[name] for name, value in values.items()):
             continue
         last = values
-        scopes = wrapper._fired_scopes(values) if values else []
-        # A rule that can name no scope goes for the whole function.
-        targets.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
+        targets.aim(wrapper, rule, values)
 
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:

@@ -10,21 +10,27 @@ from cache_result import transaction
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
-from cache_result.reports import logger
+from cache_result.reports import logger, tell
+from cache_result.signals import cache_invalidated
 
 if TYPE_CHECKING:
+    from cache_result.rules import InvalidationRule
     from cache_result.wrapper import CachedWrapper
 
     AnyWrapper = CachedWrapper[..., Any]
 
 
+Arguments = dict[str, Any]
 _writers = count(1)
 
 
 class Targets:
     """Scopes by wrapper, and what to do afterwards. Each once, however often it is named."""
 
-    __slots__ = ("_closed", "_committed", "_committing", "_owed", "_scopes", "_settle", "_work", "_writer")
+    __slots__ = (
+        *("_closed", "_committed", "_committing", "_named", "_owed", "_scopes", "_settle", "_work"),
+        "_writer",
+    )
 
     def __init__(self) -> None:
         self._writer = next(_writers)
@@ -41,6 +47,16 @@ class Targets:
         transaction. They have to change whatever becomes of it."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._work: dict[Hashable, Job] = {}
+        self._named: dict[AnyWrapper, list[Arguments] | None] = {}
+        """For those who listen: the arguments that the scopes stand for, None for all of a function's."""
+
+    def aim(self, wrapper: "AnyWrapper", rule: "InvalidationRule", values: Arguments | None = None) -> None:
+        """The calls that ``rule`` names by these values are to change; where it names none, all of the
+        function's."""
+        scopes = wrapper._fired_scopes(values) if values else []
+        self.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
+        if cache_invalidated.has_listeners(wrapper):
+            self._name(wrapper, [values] if values and scopes else None)
 
     def add(self, wrapper: "AnyWrapper", scopes: Iterable[bytes], settle: float = 0) -> None:
         """These scopes of ``wrapper`` are to change, and to stay closed for ``settle`` seconds after that."""
@@ -54,6 +70,13 @@ class Targets:
             named.update(scopes)
         if settle:
             self._settle.update((scope, max(settle, self._settle.get(scope, 0))) for scope in scopes)
+
+    def _name(self, wrapper: "AnyWrapper", arguments: list[Arguments] | None) -> None:
+        named = self._named.setdefault(wrapper, [])
+        if arguments is None or named is None or len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
+            self._named[wrapper] = None
+        else:
+            named.extend(each for each in arguments if each not in named)
 
     def add_rewarm(self, rewarm: Rewarm) -> None:
         """This call is to be refreshed afterwards."""
@@ -80,6 +103,8 @@ class Targets:
             self._settle[scope] = max(seconds, self._settle.get(scope, 0))
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
+        for wrapper, arguments in other._named.items():
+            self._name(wrapper, arguments)
         for key, work in other._work.items():
             if isinstance(work, Invalidation):
                 self.add_invalidation(work)
@@ -159,6 +184,9 @@ class Targets:
                     owed = Targets()
                     owed._owed[storage] = set(left)
                     transaction.record(using, owed)
+        named, self._named = self._named, {}
+        for wrapper, arguments in named.items():
+            tell(cache_invalidated, wrapper, reason="rule", arguments=arguments)
         return written
 
     def _keep_closed(self, storage: Any, scopes: set[bytes], writer: int, longer: float = 0) -> set[bytes]:
@@ -183,6 +211,7 @@ class Targets:
 
     def release(self) -> None:
         """The change was not committed: opens what was closed for it."""
+        self._named = {}
         self._committed = {}
         owed, self._owed = self._owed, {}
         for storage, scopes in owed.items():

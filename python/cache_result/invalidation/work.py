@@ -12,7 +12,7 @@ from django.db.models import Model
 from cache_result import registry
 from cache_result.dispatching import Dispatcher, SignalTypes
 from cache_result.invalidation.encoding import decode, decode_row, encode, encode_row
-from cache_result.reports import logger
+from cache_result.reports import logger, tell
 from cache_result.signals import cache_rewarmed
 
 if TYPE_CHECKING:
@@ -85,12 +85,7 @@ class Rewarm(Job):
         return {"arguments": {name: encode(value) for name, value in self.arguments.items()}}
 
     def ended(self, error: Exception | None) -> None:
-        told = cache_rewarmed.send_robust(
-            sender=self.wrapper, wrapper=self.wrapper, args=(), kwargs=dict(self.arguments), error=error
-        )
-        for _, raised in told:
-            if isinstance(raised, Exception):
-                logger.error("cache_result: a receiver of cache_rewarmed raised", exc_info=raised)
+        tell(cache_rewarmed, self.wrapper, args=(), kwargs=dict(self.arguments), error=error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,13 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 from weakref import WeakSet, WeakValueDictionary
 
+from asgiref.sync import sync_to_async
+
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, FieldSpec
 from cache_result.keys.parameters import is_method_of_view
 from cache_result.keys.requests import RequestKeyField
+from cache_result.reports import tell
+from cache_result.signals import cache_invalidated
 from cache_result.threads import off_the_loop
 
 _PARTITION_CHARS = 48
@@ -205,12 +209,20 @@ class KeyConstructor(metaclass=KeyConstructorType):
         """
         for storage, scopes in cls._scopes(args, kwargs):
             storage.invalidate(scopes, (cls.__qualname__,))
+        cls._tell()
 
     @classmethod
     async def awipe(cls, *args: Any, **kwargs: Any) -> None:
         """Asyncio twin of :meth:`wipe`."""
         for storage, scopes in await off_the_loop(cls._scopes, args, kwargs):
             await storage.aperform("invalidate", scopes, (cls.__qualname__,))
+        if cache_invalidated.has_listeners():
+            await sync_to_async(cls._tell, thread_sensitive=True)()
+
+    @classmethod
+    def _tell(cls) -> None:
+        for wrapper in cls.wrappers():
+            tell(cache_invalidated, wrapper, reason="wipe", arguments=None)
 
     @classmethod
     def _scopes(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, list[bytes]]]:

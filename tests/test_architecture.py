@@ -22,7 +22,8 @@ LAYERS = [
     {"invalidation"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
-    {"rules", "keys", "breaker", "pending", "plans", "transaction"},
+    {"rules", "keys", "breaker", "pending", "plans", "writes"},
+    {"transaction"},
     {"dispatching"},
     {
         "conf",

@@ -4,9 +4,13 @@ import logging
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.core.cache.backends.filebased import FileBasedCache
 
 from cache_result import CACHE_MISSING, cache_result, pending
+from cache_result.storage import get_storage
 from tests.flaky import FlakyCache
+from tests.invalidation.rows import rolled_back
 from tests.waiting import wait
 
 
@@ -22,6 +26,8 @@ def outage(settings, tmp_path):
     }
     yield FlakyCache
     FlakyCache.broken = False
+    pending = get_storage("flaky").pending
+    pending.delivered(pending.snapshot())
 
 
 @pytest.fixture
@@ -141,3 +147,41 @@ async def test_of_asyncio(pair, outage, attempts):
     outage.broken = False
     assert await writer.aget_cache_only(1) is CACHE_MISSING
     assert await reader.aget_cache_only(1) is CACHE_MISSING
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("call", [lambda f: f(1), lambda f: async_to_sync(f.aget_with_metadata)(1)])
+def test_nothing_is_delivered_in_a_transaction_of_the_caller(unique_name, call):
+    """On a cache that is a table it would be rolled back with the transaction."""
+    # Fails (1, a hit) when every operation delivers.
+    function = make(unique_name(), "db")
+    function(1)
+    function.storage.owe([function._function_scope()])
+    with rolled_back():
+        call(function)
+    assert function.get_cache_only(1) is CACHE_MISSING
+
+
+class Forgetful(FileBasedCache):
+    """Does not write, and does not say so."""
+
+    def set(self, *args, **kwargs):
+        pass
+
+
+def test_a_write_that_was_swallowed_is_found_out(settings, tmp_path, unique_name, attempts):
+    # Fails (1, a hit) when it is enough that some generation is there.
+    name = unique_name()
+    writer = make(name, "healthy")
+    writer(1)
+    writer.invalidate_all()  # so that there is a generation
+    writer(1)
+    settings.CACHES = {
+        **settings.CACHES,
+        "forgetful": {"BACKEND": f"{__name__}.Forgetful", "LOCATION": str(tmp_path)},
+    }
+    forgetful = make(name, "forgetful")
+    forgetful.invalidate_all()
+    pending = forgetful.storage.pending
+    assert len(pending.snapshot()) == 1
+    pending.delivered(pending.snapshot())

@@ -248,19 +248,27 @@ class Storage:
         seconds: int | None = None,
     ) -> Plan[None]:
         """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
-        tokens = {_core.generation_key(scope): draw() for scope in scopes}
+        keys = [_core.generation_key(scope) for scope in scopes]
         timeout = self._close_timeout if seconds is None else seconds
-        if len(tokens) == 1:
-            ((key, token),) = tokens.items()
-            yield "set", key, token, timeout
-        elif tokens:
-            yield "set_many", tokens, timeout
-        if self._raises:
-            return
-        found = yield "get_many", list(tokens)
-        missing = sum(found.get(key) is None for key in tokens)
-        if missing:
-            raise UndeliveredError(f"{missing} of {len(tokens)} generations were not written")
+        before: dict[str, Any] = {}
+        for _ in range(2):
+            tokens = {key: draw() for key in keys}
+            if len(tokens) == 1:
+                ((key, token),) = tokens.items()
+                yield "set", key, token, timeout
+            elif tokens:
+                yield "set_many", tokens, timeout
+            if self._raises:
+                return
+            found = yield "get_many", keys
+            keys = [key for key, token in tokens.items() if found.get(key) != token]
+            # Another writer's token does as well, if it is not one that was there before ours.
+            if not keys:
+                return
+            before, found = found, before
+        lost = sum(before.get(key) in (None, found.get(key)) for key in keys)
+        if lost:
+            raise UndeliveredError(f"{lost} of {len(scopes)} generations were not written")
 
     # Running them.
 
@@ -273,6 +281,8 @@ class Storage:
             return self._refused(name, args)
         try:
             if self.pending:
+                if self.database and await sync_to_async(self.in_transaction, thread_sensitive=True)():
+                    return self._refused(name, args)
                 await self._adrive(self._deliver())
             result = await self._adrive(plan(self, *args))
         except Exception as error:
@@ -294,6 +304,8 @@ class Storage:
             return self._refused(name, args)
         try:
             cache = self.cache
+            if self.pending and self.in_transaction():
+                return self._refused(name, args)  # what is delivered here may be rolled back
             with self._savepoint():
                 if self.pending:
                     run(cache, self._deliver())

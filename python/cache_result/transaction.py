@@ -7,34 +7,24 @@ first writes inside a transaction; no class is touched. Delivery does not ride o
 callbacks, because one that raises drops those behind it.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from itertools import chain, islice
 from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakSet, finalize, ref
 
 from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
-from cache_result import _core, isolation
+from cache_result import _core
 
 _ATTRIBUTE = "_cache_result_transaction"
 _REWARM = "_cache_result_rewarm"
 _WRAPPED = "_cache_result_wrapped"
 
-_READ = re.compile(
-    r"\s*(?:/\*.*?\*/\s*)*\(*\s*(?:SELECT\b(?!.*\bINTO\b)|SAVEPOINT\b|RELEASE\b|ROLLBACK\b|BEGIN\b|COMMIT\b"
-    r"|START\b|SET\b|SHOW\b|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|PRAGMA\b|DECLARE\b|FETCH\b|CLOSE\b|VALUES\b"
-    r"|WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))",
-    re.IGNORECASE | re.DOTALL,
-)
 _REFUSED = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 """What a COMMIT raises that is a rollback for sure."""
-_SECOND_STATEMENT = re.compile(r";\s*\S")
 
 
 class Targets(Protocol):
@@ -64,7 +54,10 @@ class Transaction:
     It holds its connection weakly: a thread that ends inside a transaction takes both along.
     """
 
-    __slots__ = ("__weakref__", "announced", "connection", "dirty", "isolated", "over", "since", "targets")
+    __slots__ = (
+        *("__weakref__", "announced", "connection", "dirty", "isolated", "models", "over", "since"),
+        "targets",
+    )
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = ref(connection)
@@ -75,167 +68,16 @@ class Transaction:
         self.over = False
         self.targets: Targets | None = None
         self.announced: set[tuple[str, str]] = set()
+        self.models: set[Any] = set()
+        """Of whose rows it has written some."""
 
 
-Late = Callable[[list[Any] | None], Targets]
-"""What a statement invalidates that shows only when it has run: by the rows that it returned, or None
-where it is in doubt what it did."""
-Listener = Callable[[BaseDatabaseWrapper, str, Any, bool], tuple[Targets, Late | None] | None]
-
-_listener: Listener | None = None
 _open: "WeakSet[Transaction]" = WeakSet()
 _lock = RLock()  # a transaction that is collected while they are counted has them counted again
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
 _diversion: ContextVar[Diversion | None] = ContextVar("cache_result_diversion", default=None)
 _diversions = 0
-
-
-def watch_connections() -> None:
-    """Has the writes of every connection watched, from now on and of those that exist."""
-    connection_created.connect(_on_connection, dispatch_uid="cache_result.transaction")
-    for connection in connections.all(initialized_only=True):
-        install(connection)
-
-
-def _on_connection(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    isolation.connected(connection)
-    install(connection)
-
-
-def watch_writes(
-    execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
-) -> Any:
-    """Execute wrapper of every connection: notes that a transaction has written, and what."""
-    text = _text_of(sql)
-    connection = context["connection"]
-    inside = in_transaction(connection)
-    writes = text is None or _is_write(text)
-    _note(connection, text or "", inside=inside, writes=writes)
-    if not writes:
-        return execute(sql, params, many, context)
-    found = None if _listener is None or text is None else _listener(connection, text, params, many)
-    if found is None:
-        return execute(sql, params, many, context)
-    targets, late = found
-    if inside:
-        record(connection.alias, targets)
-    elif _diversion.get() is None:
-        targets.close()
-    try:
-        result = execute(sql, params, many, context)
-        rows = []
-        if late is not None or (connection.vendor == "sqlite" and not inside):
-            # There a statement that returns rows is not committed before the last of them is fetched.
-            rows = _fetch(context["cursor"])
-        if late is not None:
-            record(connection.alias, late(rows))
-        return result
-    except BaseException:
-        if late is not None:
-            record(connection.alias, late(None))
-        raise
-    finally:
-        if not inside:
-            record(connection.alias, targets)
-
-
-def _fetch(cursor: Any) -> list[Any]:
-    """The rows of the last statement, which can be fetched all the same."""
-    if not cursor.description:
-        return []
-    if not isinstance(cursor.cursor, _Fetched):
-        cursor.cursor = _Fetched(cursor.cursor)
-    fetched: _Fetched = cursor.cursor
-    return fetched.fetch()
-
-
-def _note(connection: BaseDatabaseWrapper, text: str, *, inside: bool, writes: bool) -> None:
-    """Notes what a statement that is about to be executed does to its transaction."""
-    if inside and writes:
-        transaction = _begin(connection)
-        if not transaction.dirty:
-            transaction.dirty = True
-            _count()
-        return
-    isolated = inside and isolation.reads_from_snapshot(connection)
-    if not isolated and not text.startswith("SELECT"):
-        isolated = isolation.is_set_by(connection, text, inside=inside)
-    if isolated:
-        transaction = _begin(connection)
-        if not transaction.isolated:
-            transaction.isolated = True
-            _count()
-
-
-class _Fetched:
-    """A cursor that can have its rows fetched beforehand."""
-
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-        self._rows: Iterator[Any] = iter(())
-
-    def fetch(self) -> list[Any]:
-        """Fetches the rows of the last statement, and has them fetched once more."""
-        rows = list(self._cursor.fetchall())
-        self._rows = iter(rows)
-        return rows
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
-
-    def __iter__(self) -> Iterator[Any]:
-        # Those of a statement that came later are still to be fetched.
-        return chain(self._rows, self._cursor)
-
-    def fetchone(self) -> Any:
-        return next(iter(self), None)
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:
-        return list(islice(self, self._cursor.arraysize if size is None else size))
-
-    def fetchall(self) -> list[Any]:
-        return list(self)
-
-    def execute(self, *args: Any) -> Any:
-        self._rows = iter(())
-        return self._cursor.execute(*args)
-
-    def executemany(self, *args: Any) -> Any:
-        self._rows = iter(())
-        return self._cursor.executemany(*args)
-
-
-def on_statement(listener: Listener) -> None:
-    """Has ``listener`` asked about every statement: what does it invalidate?"""
-    global _listener
-    _listener = listener
-
-
-def _text_of(sql: Any) -> str | None:
-    if type(sql) is str:
-        return sql
-    if hasattr(sql, "as_string"):  # psycopg's composed statements
-        sql = sql.as_string(None)
-    elif isinstance(sql, bytes):
-        sql = sql.decode(errors="replace")
-    return sql if isinstance(sql, str) else None
-
-
-def is_write(sql: Any) -> bool:
-    """Whether a statement may change data; what is not surely a read counts as a write.
-
-    A function with side effects inside a SELECT cannot be told, nor what bypasses ``execute``
-    (``callproc``, ``copy``).
-    """
-    text = _text_of(sql)
-    return text is None or _is_write(text)
-
-
-def _is_write(text: str) -> bool:
-    # Most statements, and most of them without a look at a regular expression.
-    if text.startswith("SELECT ") and ";" not in text and "into" not in text.lower():
-        return False
-    return not _READ.match(text) or bool(_SECOND_STATEMENT.search(text))
+_listener: Callable[[Any], None] | None = None
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -246,11 +88,35 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return connection.connection is not None and not connection.autocommit
 
 
-def install(connection: BaseDatabaseWrapper) -> None:
-    """Has the writes of ``connection`` watched."""
-    if watch_writes not in connection.execute_wrappers:
-        # In front: a context manager that added one is about to pop the last.
-        connection.execute_wrappers.insert(0, watch_writes)
+def has_written(connection: BaseDatabaseWrapper, model: Any = None) -> None:
+    """The open transaction of this connection writes; rows of ``model``, where that is known."""
+    transaction = _begin(connection)
+    if not transaction.dirty:
+        transaction.dirty = True
+        _count()
+    if model is not None:
+        transaction.models.add(model)
+
+
+def reads_from_snapshot(connection: BaseDatabaseWrapper) -> None:
+    """The open transaction of this connection goes on seeing what it sees now."""
+    transaction = _begin(connection)
+    if not transaction.isolated:
+        transaction.isolated = True
+        _count()
+
+
+def on_rollback(listener: Callable[[Any], None]) -> None:
+    """Has ``listener`` called with each model whose rows a transaction has written that is rolled back, as a
+    whole or to a savepoint."""
+    global _listener
+    _listener = listener
+
+
+def _rolled_back(transaction: Transaction) -> None:
+    if _listener is not None:
+        for model in transaction.models:
+            _listener(model)
 
 
 def record(using: str, targets: Targets) -> None:
@@ -390,6 +256,8 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = F
         return False
     transaction.over = True
     _count()
+    if in_doubt or not committed:
+        _rolled_back(transaction)
     targets, transaction.targets = transaction.targets, None
     if targets is None:
         return False
@@ -471,8 +339,10 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     def watched_savepoint_rollback(sid: str) -> None:
         savepoint_rollback(sid)
         transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
-        if transaction is not None and not transaction.over and transaction.targets is not None:
-            transaction.targets.rolled_back(sid)
+        if transaction is not None and not transaction.over:
+            _rolled_back(transaction)
+            if transaction.targets is not None:
+                transaction.targets.rolled_back(sid)
 
     def watched_close() -> None:
         try:

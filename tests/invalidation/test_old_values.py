@@ -290,3 +290,48 @@ def test_an_instance_older_than_the_rule(cached, authors):
     article.save()
     assert is_cached(by_slug, "b")
     assert [by_slug(""), by_slug("a")] == [0, 1]
+
+
+class TestRollbacks:
+    """What was loaded inside a transaction that is rolled back is not what the row has."""
+
+    # Each fails (a stale list) when a rollback outdates nobody.
+    @pytest.fixture
+    def moved(self, titles, authors):
+        """Moves an article to the second author and gives it as loaded then, unless told otherwise."""
+        article = Article.objects.create(author=authors[0], title="a")
+        assert [titles(author.pk) for author in authors] == [["a"], [], []]
+
+        def moved(change):
+            change(article, authors[1])
+            return Article.objects.get(pk=article.pk)
+
+        return moved
+
+    def save(article, author):
+        article.author = author
+        article.save()
+
+    def update(article, author):
+        Article.objects.filter(pk=article.pk).update(author=author)
+
+    changes = pytest.mark.parametrize("change", [save, update])
+
+    @changes
+    def test_of_the_transaction(self, titles, authors, moved, change):
+        with rolled_back():
+            seen = moved(change)
+        seen.author = authors[2]
+        seen.save()
+        assert [titles(author.pk) for author in authors] == [[], [], ["a"]]
+
+    @changes
+    def test_to_a_savepoint(self, titles, authors, moved, change):
+        with transaction.atomic():
+            Author.objects.create(name="something else")
+            with rolled_back():
+                seen = moved(change)
+        assert titles(authors[0].pk) == ["a"]
+        seen.author = authors[2]
+        seen.save()
+        assert [titles(author.pk) for author in authors] == [[], [], ["a"]]

@@ -3,7 +3,7 @@
 import pytest
 from psycopg import sql
 
-from cache_result.transaction import is_write
+from cache_result.writes import is_write
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from cache_result.invalidation import affected
 from cache_result.invalidation.affected import Columns, Rows, Values
 from cache_result.invalidation.sql import UNKNOWN, Statement, read
 from cache_result.invalidation.targets import Targets
-from cache_result.transaction import Late
+from cache_result.writes import Late
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule

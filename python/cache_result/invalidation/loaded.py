@@ -14,11 +14,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
 from cache_result.rules import field_of
-from cache_result.transaction import in_transaction
+from cache_result.transaction import has_written, in_transaction, on_rollback
 
 Values = dict[str, Any]
 """Some of a row's values, by ``attname``."""
@@ -84,11 +85,18 @@ def versions(instance: Model, using: str) -> tuple[Values, ...]:
     return _UNKNOWN if outdated or key not in (None, instance.pk) else known
 
 
-def rows_changed(sender: type[Model]) -> None:
-    """Rows of the model were written, nobody knows which: what was loaded before may be outdated."""
+def rows_changed(sender: type[Model], connection: BaseDatabaseWrapper | None = None) -> None:
+    """Rows of the model were written, or what was written has been rolled back, nobody knows which rows:
+    what was loaded before may be outdated."""
     tracker = _trackers.get(sender)
-    if tracker is not None:
-        tracker.changes += 1
+    if tracker is None:
+        return
+    tracker.changes += 1
+    if connection is not None and in_transaction(connection):
+        has_written(connection, sender)
+
+
+on_rollback(rows_changed)
 
 
 def forget(instance: Model) -> None:
@@ -126,7 +134,10 @@ def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> N
         tracker.changes += 1
     key = instance.pk
     saves[key] = saves.get(key, 0) + 1
-    _note(instance, tracker, update_fields, keep=in_transaction(connections[using]))
+    inside = in_transaction(connections[using])
+    if inside:
+        has_written(connections[using], type(instance))
+    _note(instance, tracker, update_fields, keep=inside)
 
 
 def _keep(instance: Model, tracker: _Tracker, known: tuple[Values, ...]) -> None:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.db import connections, models, router
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
-from cache_result import registry, transaction
+from cache_result import registry, transaction, writes
 from cache_result.dispatching import SignalTypes
 from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
@@ -38,7 +38,7 @@ _QUERIED = "_cache_result_queried"
 
 def connect() -> None:
     """Connects everything. Called once, when the apps are ready."""
-    transaction.watch_connections()
+    writes.watch_connections()
     registry.on_register(_connect_rules_of)
     for wrapper in {wrapper for wrapper, _ in registry.registered()}:
         _connect_rules_of(wrapper)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_result import transaction
+from cache_result import transaction, writes
 from cache_result.invalidation import loaded
 from cache_result.invalidation.affected import table_of
 from cache_result.invalidation.effects import Effect
@@ -70,7 +70,7 @@ def watch(senders: list[type[Model]], rules_of: RulesOf) -> None:
             for table in _tables_of(sender):
                 _tables.setdefault(table, set()).add(sender)
         _announce_saves(sender)
-    transaction.on_statement(_on_statement)
+    writes.on_statement(_on_statement)
 
 
 def close_for_save(instance: Model, targets: Targets) -> None:
@@ -155,7 +155,7 @@ def _announce_saves(model: type[Model]) -> None:
 
 def _on_statement(
     connection: BaseDatabaseWrapper, sql: str, params: Any, many: bool
-) -> tuple[Targets, transaction.Late | None] | None:
+) -> tuple[Targets, writes.Late | None] | None:
     """What a statement, which writes, invalidates that no signal has announced."""
     if sql[:6].upper() == "SELECT" and ";" not in sql:
         return None
@@ -167,7 +167,7 @@ def _on_statement(
             continue
         for sender in _tables[table]:
             if writing is None or not isinstance(writing, sender):
-                loaded.rows_changed(sender)
+                loaded.rows_changed(sender, connection)
             for wrapper, rule in _rules_of(sender):
                 # The signals of a save told the rules for its own class.
                 told = writing is not None and rule.concerns(type(writing))

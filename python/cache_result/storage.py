@@ -250,6 +250,7 @@ class Storage:
         """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
         keys = [_core.generation_key(scope) for scope in scopes]
         timeout = self._close_timeout if seconds is None else seconds
+        found: dict[str, Any] = {}
         before: dict[str, Any] = {}
         for _ in range(2):
             tokens = {key: draw() for key in keys}
@@ -260,13 +261,12 @@ class Storage:
                 yield "set_many", tokens, timeout
             if self._raises:
                 return
-            found = yield "get_many", keys
+            before, found = found, (yield "get_many", keys)
             keys = [key for key, token in tokens.items() if found.get(key) != token]
             # Another writer's token does as well, if it is not one that was there before ours.
             if not keys:
                 return
-            before, found = found, before
-        lost = sum(before.get(key) in (None, found.get(key)) for key in keys)
+        lost = sum(found.get(key) in (None, before.get(key)) for key in keys)
         if lost:
             raise UndeliveredError(f"{lost} of {len(scopes)} generations were not written")
 

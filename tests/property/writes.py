@@ -43,6 +43,10 @@ class Writes(Histories):
 
         key = ("author", author)
         self.write(me, around, lambda rows: {key: {"name": name}} if key in rows else None, act)
+        if self.truth.committed.get(key) == {"name": name}:
+            for call in self.calls:
+                if call.rewarmed and call.arguments == (author,):
+                    assert call.peek() == name, f"{call} was not refreshed after the change"
 
     @step(author=authors, way=st.sampled_from(("create", "save", "update_or_create", "bulk_create")))
     def create_an_author(self, me, around, author, way):

@@ -25,8 +25,9 @@ class Call:
     arguments: tuple[Any, ...]
     expected: Callable[..., Any]
     may_hesitate: bool
-    ruled: bool
     """Nobody waits for a fill of it."""
+    ruled: bool
+    rewarmed: bool
 
     def __str__(self) -> str:
         return f"{self.expected.__name__}{self.arguments}"
@@ -83,7 +84,10 @@ def make_calls(cached: Callable[..., Any]) -> list[Call]:
         def decorate(function: Callable[..., Any]) -> None:
             wrapper = cached(invalidates_on=rules, **options)(_may_stop(function))
             alone = options.get("single_flight", "") is None
-            calls.extend(Call(wrapper, arguments, expected, alone, bool(rules)) for arguments in over)
+            rewarmed = any(rule.rewarm for rule in rules)
+            calls.extend(
+                Call(wrapper, arguments, expected, alone, bool(rules), rewarmed) for arguments in over
+            )
 
         return decorate
 

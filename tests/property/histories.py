@@ -5,6 +5,7 @@ transaction sees; and a call returns what its connection's view of the database 
 wait for each other's locks: a step that would is left out.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.core.cache import caches
@@ -22,9 +23,23 @@ from tests.waiting import Gate, Outcome
 connections = st.sampled_from((0, 1))
 
 
+@dataclass(frozen=True)
+class Around:
+    """What happens around a write."""
+
+    fill: bool = True
+    """Before it everything is called by the other connection, so that it is cached; else what has no rule is
+    called after it by the writer."""
+    kind: str | None = None
+    """The block that it is alone in, if any."""
+    committed: bool = True
+
+
 def step(**strategies: Any) -> Any:
-    """A rule of a connection; before it everything may be called by the other one, so that it is cached."""
-    return rule(me=connections, fill=st.booleans(), **strategies)
+    """A rule of a connection that writes."""
+    kinds = st.sampled_from((None, "atomic", "savepoint"))
+    around = st.builds(Around, fill=st.booleans(), kind=kinds, committed=st.booleans())
+    return rule(me=connections, around=around, **strategies)
 
 
 class Histories(RuleBasedStateMachine):
@@ -45,7 +60,13 @@ class Histories(RuleBasedStateMachine):
         Document.objects.bulk_create(Document(pk=document_key(number)) for number in DOCUMENTS)
         Label.objects.bulk_create(Label(pk=number) for number in LABELS)
         Author.objects.bulk_create(Author(pk=pk, name="first") for pk in AUTHORS)
+        Article.objects.bulk_create(
+            Article(pk=pk, author_id=AUTHORS[0], title="first") for pk in ARTICLES[:2]
+        )
         self.truth.committed = {("author", pk): {"name": "first"} for pk in AUTHORS}
+        for pk in ARTICLES[:2]:
+            row = {"author_id": AUTHORS[0], "title": "first", "slug": ""}
+            self.truth.committed["article", pk] = row
         caches[self.alias].clear()
 
     @staticmethod
@@ -121,30 +142,50 @@ class Histories(RuleBasedStateMachine):
 
     @rule(me=connections, kind=st.sampled_from(sorted(KINDS)))
     def begin(self, me: int, kind: str) -> None:
+        self.enter(me, kind)
+
+    def enter(self, me: int, kind: str) -> bool:
+        """Enters a block, if that is possible; returns whether it was."""
         worker = self.workers[me]
         outermost = not worker.blocks
+        if outermost and kind == "savepoint":
+            kind = "atomic"
         if not outermost and (kind == "manual" or type(worker.blocks[0]) is KINDS["manual"]):
-            return
-        if (outermost and kind == "savepoint") or not self.truth.may_begin(me) or len(worker.blocks) > 3:
-            return
+            return False
+        if not self.truth.may_begin(me) or len(worker.blocks) > 3:
+            return False
         for call in self.calls:
             if outermost and not call.ruled:
                 call.function.delete_cache(*call.arguments)  # else it would be a hit for ever
         worker(lambda: worker.enter(kind))
         self.truth.begin(me)
+        return True
 
     @rule(me=connections, fill=st.booleans(), ending=st.integers(0, 5))
     def end(self, me: int, fill: bool, ending: int) -> None:
-        worker = self.workers[me]
-        if not worker.blocks:
+        me = me if self.workers[me].blocks else 1 - me
+        if not self.workers[me].blocks:
             return
         if fill:
             self.read(1 - me, self.calls)
-        endings = worker.blocks[-1].endings
+        endings = self.workers[me].blocks[-1].endings
         # Commits are half of them.
-        how = "commit" if ending % 2 else endings[ending % len(endings)]
-        worker(lambda: worker.leave(how))
-        self.truth.end(me, committed=how == "commit")
+        self.leave(me, "commit" if ending % 2 else endings[ending % len(endings)])
+
+    def leave(self, me: int, how: str) -> None:
+        """Leaves the innermost block. Right after the COMMIT of the outermost, before the committer can do
+        anything else, the other connection reads."""
+        worker = self.workers[me]
+        if how != "commit" or len(worker.blocks) > 1:
+            worker(lambda: worker.leave(how))
+            self.truth.end(me, committed=how == "commit")
+            return
+
+        def committed() -> None:
+            self.truth.end(me, committed=True)
+            self.read(1 - me, self.calls)
+
+        worker(lambda: worker.leave(how, committed))
 
     @rule(me=connections)
     def fail_to_commit(self, me: int) -> None:
@@ -162,15 +203,22 @@ class Histories(RuleBasedStateMachine):
 
     # --- writing
 
-    def write(self, me: int, fill: bool, plan: Any, action: Any) -> None:
+    def write(self, me: int, around: Around, plan: Any, action: Any) -> None:
         """Does it on one connection or the other, if the plan, given the view, says what will change."""
-        if fill:
-            self.read(1 - me, self.calls)
         for each in (me, 1 - me):
             changes: Changes | None = plan(self.truth.view(each))
             if changes and self.truth.may_write(each, changes):
-                self.workers[each](action)
-                self.truth.write(each, changes)
-                if not fill:
-                    self.read(each, [call for call in self.calls if not call.ruled])
+                self._write(each, around, changes, action)
                 return
+
+    def _write(self, me: int, around: Around, changes: Changes, action: Any) -> None:
+        inside = around.kind is not None and self.enter(me, around.kind)
+        if around.fill:
+            self.read(1 - me, self.calls)
+        self.workers[me](action)
+        self.truth.write(me, changes)
+        if not around.fill:
+            self.read(me, [call for call in self.calls if not call.ruled])
+        if inside:
+            self.what_is_stored_is_true()
+            self.leave(me, "commit" if around.committed else "error")

@@ -25,5 +25,5 @@ def _set_journal_mode(mode):
 
 @on("locmem", "redis")
 def test_no_stale_read_and_no_rolled_back_value(cached, cache_alias, journal, threads, caplog):
-    play(cached, cache_alias, threads, {"locmem": 25, "redis": 8}[cache_alias])
+    play(cached, cache_alias, threads, {"locmem": 20, "redis": 6}[cache_alias])
     assert [record.getMessage() for record in caplog.records if record.name == "cache_result"] == []

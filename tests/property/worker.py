@@ -1,8 +1,8 @@
 """Threads that do one thing at a time, when they are told to: each has a database connection of its own."""
 
 import queue
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.db import connection, transaction
@@ -46,9 +46,29 @@ class Worker:
         block.enter()
         self.blocks.append(block)
 
-    def leave(self, ending: str) -> None:
-        """Leaves the innermost block, in one of its `endings`."""
-        self.blocks.pop().leave(ending)
+    def leave(self, ending: str, committed: Callable[[], None] | None = None) -> None:
+        """Leaves the innermost block, in one of its `endings`; ``committed`` is called right after the
+        database has committed."""
+        with ExitStack() as stack:
+            if committed is not None:
+                stack.enter_context(_calling(committed))
+            self.blocks.pop().leave(ending)
+
+
+@contextmanager
+def _calling(committed: Callable[[], None]) -> Iterator[None]:
+    original = connection._commit
+
+    def commit() -> None:
+        connection._commit = original
+        original()
+        committed()
+
+    connection._commit = commit
+    try:
+        yield
+    finally:
+        connection._commit = original
 
 
 class Ended(Exception):

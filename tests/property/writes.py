@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 from cache_result import invalidate_for
 from tests.app.models import Article, Author, Document, Label
 from tests.property.cached import document_key
-from tests.property.histories import Histories, connections, step
+from tests.property.histories import Around, Histories, connections, step
 from tests.property.truth import ARTICLES, AUTHORS, DOCUMENTS, LABELS, Changes, Rows
 
 authors = st.sampled_from(AUTHORS)
@@ -33,7 +33,7 @@ class Writes(Histories):
     # --- authors
 
     @step(author=authors)
-    def rename(self, me, fill, author):
+    def rename(self, me, around, author):
         name = self.text()
 
         def act():
@@ -42,10 +42,14 @@ class Writes(Histories):
             row.save()
 
         key = ("author", author)
-        self.write(me, fill, lambda rows: {key: {"name": name}} if key in rows else None, act)
+        self.write(me, around, lambda rows: {key: {"name": name}} if key in rows else None, act)
+        if self.truth.committed.get(key) == {"name": name}:
+            for call in self.calls:
+                if call.rewarmed and call.arguments == (author,):
+                    assert call.peek() == name, f"{call} was not refreshed after the change"
 
     @step(author=authors, way=st.sampled_from(("create", "save", "update_or_create", "bulk_create")))
-    def create_an_author(self, me, fill, author, way):
+    def create_an_author(self, me, around, author, way):
         name = self.text()
         ways = {
             "create": lambda: Author.objects.create(pk=author, name=name),
@@ -54,10 +58,12 @@ class Writes(Histories):
             "bulk_create": lambda: Author.objects.bulk_create([Author(pk=author, name=name)]),
         }
         key, anew = ("author", author), way in {"create", "bulk_create"}
-        self.write(me, fill, lambda rows: None if anew and key in rows else {key: {"name": name}}, ways[way])
+        self.write(
+            me, around, lambda rows: None if anew and key in rows else {key: {"name": name}}, ways[way]
+        )
 
     @step(author=authors, way=st.sampled_from(("instance", "queryset")))
-    def delete_an_author(self, me, fill, author, way):
+    def delete_an_author(self, me, around, author, way):
         """With the articles."""
 
         def plan(rows: Rows) -> Changes | None:
@@ -70,12 +76,12 @@ class Writes(Histories):
             "instance": lambda: Author.objects.get(pk=author).delete(),
             "queryset": lambda: Author.objects.filter(pk=author).delete(),
         }
-        self.write(me, fill, plan, ways[way])
+        self.write(me, around, plan, ways[way])
 
     # --- articles, one by one
 
     @step(author=authors, pk=articles, way=st.sampled_from(("create", "save")))
-    def create_an_article(self, me, fill, author, pk, way):
+    def create_an_article(self, me, around, author, pk, way):
         """Saved by hand it may take the place of one that nobody has loaded."""
         title = self.text()
 
@@ -87,10 +93,10 @@ class Writes(Histories):
             taken = way == "create" and is_there(rows, pk)
             return None if taken else {("article", pk): article(author, title)}
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     @step(pk=articles, author=authors, fields=st.sampled_from((None, ["author"], ["author", "title"])))
-    def move_one(self, me, fill, pk, author, fields):
+    def move_one(self, me, around, pk, author, fields):
         """Loaded, changed and saved at once, as most code does."""
         key, title = ("article", pk), self.text()
 
@@ -103,7 +109,7 @@ class Writes(Histories):
             new = {"author_id": author} if fields == ["author"] else {"author_id": author, "title": title}
             return {key: {**rows[key], **new}} if key in rows else None
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     LOADS = ("get", "only", "defer", "by hand")
 
@@ -128,7 +134,7 @@ class Writes(Histories):
         slug=st.booleans(),
         fields=st.sampled_from((None, None, ("author",), ("author_id", "title"), ("slug",))),
     )
-    def save_what_is_held(self, me, fill, place, author, slug, fields):
+    def save_what_is_held(self, me, around, place, author, slug, fields):
         held = self.held[place % len(self.held)]
         held.title = self.text()
         if author is not None:
@@ -145,7 +151,30 @@ class Writes(Histories):
                 return {("article", pk): written} if whole else None
             return {("article", pk): {**rows["article", pk], **written}} if written else None
 
-        self.write(me, fill, plan, lambda: held.save(update_fields=fields))
+        self.write(me, around, plan, lambda: held.save(update_fields=fields))
+
+    @rule(
+        me=connections,
+        pk=articles,
+        how=st.sampled_from(LOADS),
+        between=st.sampled_from(("nothing", "move_one", "update", "rolled back")),
+        authors=st.permutations(AUTHORS),
+        fields=st.sampled_from((None, ("author",))),
+    )
+    def save_after_something(self, me, pk, how, between, authors, fields):
+        """What is loaded is outdated when it is saved, or back to what it was, or not known at all."""
+        self.held.clear()
+        self.hold(me, pk, how)
+        here, there = authors
+        if between == "move_one":
+            self.move_one(me, Around(), pk, there, None)
+        elif between == "update":
+            self.move_some(me, Around(), [pk], there, "update")
+        elif between == "rolled back" and self.held:
+            self.save_what_is_held(me, Around(True, "savepoint", False), 0, there, False, None)
+        if self.held:
+            again = there if between == "rolled back" else here
+            self.save_what_is_held(me, Around(), 0, again, False, fields)
 
     @precondition(lambda self: self.held)
     @rule(
@@ -166,7 +195,7 @@ class Writes(Histories):
 
     @precondition(lambda self: self.held)
     @step(place=st.integers(0, 2))
-    def delete_what_is_held(self, me, fill, place):
+    def delete_what_is_held(self, me, around, place):
         """However old it is, and whatever is unsaved in it."""
         held = self.held[place % len(self.held)]
         key = ("article", held.pk)
@@ -176,12 +205,12 @@ class Writes(Histories):
             self.held.remove(held)
 
         # One that was built by hand and never saved is deleted all the same.
-        self.write(me, fill, lambda rows: {key: None} if key in rows else None, act)
+        self.write(me, around, lambda rows: {key: None} if key in rows else None, act)
 
     # --- articles, many at once
 
     @step(author=authors, to=authors, way=st.sampled_from(("move", "title", "delete")))
-    def all_of_an_author(self, me, fill, author, to, way):
+    def all_of_an_author(self, me, around, author, to, way):
         title = self.text()
 
         def plan(rows: Rows) -> Changes | None:
@@ -197,10 +226,10 @@ class Writes(Histories):
                 "delete": rows.delete,
             }[way]()
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     @step(pks=some_articles, author=authors, way=st.sampled_from(("update", "bulk_update", "raw SQL")))
-    def move_some(self, me, fill, pks, author, way):
+    def move_some(self, me, around, pks, author, way):
         def act():
             if way == "update":
                 Article.objects.filter(pk__in=pks).update(author=author)
@@ -219,10 +248,10 @@ class Writes(Histories):
             keys = [("article", pk) for pk in pks]
             return {key: {**rows[key], "author_id": author} for key in keys if key in rows}
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     @step(pks=some_articles, author=authors, way=st.sampled_from(("insert", "upsert")))
-    def create_some(self, me, fill, pks, author, way):
+    def create_some(self, me, around, pks, author, way):
         """An upsert overwrites the rows that are there."""
         title = self.text()
         upsert = {"update_conflicts": True, "unique_fields": ["id"], "update_fields": ["author", "title"]}
@@ -237,12 +266,12 @@ class Writes(Histories):
                 return None
             return {("article", pk): article(author, title, old["slug"]) for pk, old in olds.items()}
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     # --- relations
 
     @step(document=documents, label=labels, way=st.sampled_from(("add", "remove")), back=st.booleans())
-    def link(self, me, fill, document, label, way, back):
+    def link(self, me, around, document, label, way, back):
         key = ("link", label, document)
 
         def act():
@@ -253,17 +282,17 @@ class Writes(Histories):
         def plan(rows: Rows) -> Changes | None:
             return {key: {} if way == "add" else None} if (key in rows) == (way == "remove") else None
 
-        self.write(me, fill, plan, act)
+        self.write(me, around, plan, act)
 
     @step(document=documents, among=st.lists(labels, unique=True), way=st.sampled_from(("set", "clear")))
-    def link_all(self, me, fill, document, among, way):
+    def link_all(self, me, around, document, among, way):
         def act():
             row = Document(pk=document_key(document))
             row.labels.set(among) if way == "set" else row.labels.clear()
 
         self.write(
             me,
-            fill,
+            around,
             lambda rows: {
                 ("link", label, document): {} if way == "set" and label in among else None for label in LABELS
             },
@@ -271,14 +300,14 @@ class Writes(Histories):
         )
 
     @step(label=labels, among=st.lists(documents, unique=True), way=st.sampled_from(("set", "clear")))
-    def link_all_back(self, me, fill, label, among, way):
+    def link_all_back(self, me, around, label, among, way):
         def act():
             row = Label(pk=label)
             row.documents.set(map(document_key, among)) if way == "set" else row.documents.clear()
 
         self.write(
             me,
-            fill,
+            around,
             lambda rows: {
                 ("link", label, document): {} if way == "set" and document in among else None
                 for document in DOCUMENTS

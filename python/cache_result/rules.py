@@ -202,6 +202,14 @@ class InvalidationRule:
             raise TypeError(f"InvalidationRule(invalidator={self.invalidator!r}): {found!r} is not callable")
         return found
 
+    @cached_property
+    def maps_generated(self) -> bool:
+        """Whether the database computes one of the mapped values. Needs loaded models."""
+        fields = [
+            field_of(self.resolved_model, path.partition(".")[0]) for path in self.field_mapping.values()
+        ]
+        return any(field is not None and is_generated(field) for field in fields)
+
     @property
     def model_label(self) -> str:
         """``app_label.Model``, for people."""
@@ -321,6 +329,11 @@ def field_of(model: type[models.Model], name: str) -> "models.Field[Any, Any] | 
     except FieldDoesNotExist:
         return None
     return field if isinstance(field, models.Field) and field.concrete and not field.many_to_many else None
+
+
+def is_generated(field: "models.Field[Any, Any]") -> bool:
+    """Whether the database computes the field's value, so that an instance has an outdated one."""
+    return bool(getattr(field, "generated", False))
 
 
 def _reader(target: "models.Field[Any, Any]") -> Callable[[Any], Any]:

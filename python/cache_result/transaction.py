@@ -43,6 +43,9 @@ class Targets(Protocol):
 class Diversion(Protocol):
     """Takes what the changes of a block of code invalidate; see :mod:`cache_result.invalidation.blocks`."""
 
+    drops: bool
+    """It takes what is changed, and not only what is committed."""
+
     def take(self, using: str, targets: Any) -> None: ...
     def touch(self, scopes: Iterable[bytes]) -> bool: ...
 
@@ -123,11 +126,11 @@ def record(using: str, targets: Targets) -> None:
     """Invalidates ``targets`` when the transaction on the database ``using`` commits, or now; unless the
     caller is in a block that takes them."""
     diversion = _diversion.get()
-    if diversion is not None:
+    connection = connections[using]
+    if diversion is not None and (diversion.drops or not in_transaction(connection)):
         diversion.take(using, targets)
         return
     _settle()
-    connection = connections[using]
     if not in_transaction(connection):
         targets.invalidate()
         targets.rewarm()
@@ -152,10 +155,10 @@ def divert(diversion: Diversion | None) -> Token[Diversion | None]:
 def undivert(token: Token[Diversion | None]) -> None:
     """Ends what ``divert`` began."""
     global _diversions
-    _diversion.reset(token)
     with _lock:
         _diversions -= 1
     _count()
+    _diversion.reset(token)
 
 
 @contextmanager
@@ -215,7 +218,7 @@ def _settle() -> None:
         connection = transaction.connection()
         if connection is not None and not in_transaction(connection):
             _end(connection, committed=True)
-            _rewarm(connection)
+            _rewarm(connection, raising=False)  # whoever is told here has not changed anything
 
 
 def _count() -> None:
@@ -243,8 +246,9 @@ def _begin(connection: BaseDatabaseWrapper) -> Transaction:
 def _close(connection: BaseDatabaseWrapper) -> None:
     """The transaction on ``connection`` is about to be committed."""
     transaction: Transaction | None = getattr(connection, _ATTRIBUTE, None)
-    if transaction is not None and not transaction.over and transaction.targets is not None:
-        transaction.targets.close(connection.alias)
+    if transaction is None or transaction.over or transaction.targets is None or _collecting():
+        return
+    transaction.targets.close(connection.alias)
 
 
 def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = False) -> bool:
@@ -266,6 +270,10 @@ def _end(connection: BaseDatabaseWrapper, *, committed: bool, in_doubt: bool = F
         return False
     if in_doubt:
         return targets.abandon()
+    collecting = _collecting()
+    if collecting is not None:
+        collecting.take(connection.alias, targets)
+        return False
     setattr(connection, _REWARM, [*getattr(connection, _REWARM, []), targets])
     return targets.invalidate()
 
@@ -283,6 +291,17 @@ def _rewarm(connection: BaseDatabaseWrapper, *, raising: bool = True) -> None:
         raise asked
 
 
+def _collecting() -> Diversion | None:
+    """The block that takes what is committed, if the caller is in one."""
+    diversion = _diversion.get()
+    return None if diversion is None or diversion.drops else diversion
+
+
+def _is_open(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the connection, outside of atomic blocks, leaves it to the caller to commit."""
+    return connection.connection is not None and not connection.autocommit
+
+
 def _wrap(connection: BaseDatabaseWrapper) -> None:
     """Has the end of each transaction of this connection object noticed."""
     if getattr(connection, _WRAPPED, False):
@@ -294,7 +313,7 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
     def invalidated_in_the_database() -> None:
         # A cache that is a table has been written to on this connection, which is not in autocommit
         # mode here, so that a transaction is open again.
-        if connection.connection is not None and not connection.autocommit:
+        if _is_open(connection):
             commit()
             _end(connection, committed=False)
 
@@ -330,9 +349,10 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
             set_autocommit(autocommit, *args, **kwargs)
             done = True
         finally:
-            if autocommit and not connection.in_atomic_block:
-                # Leaving manual transaction management commits what is open.
-                _end(connection, committed=True)
+            # Leaving manual transaction management commits what is open, unless it is refused.
+            if autocommit and not connection.in_atomic_block and not _is_open(connection):
+                in_doubt = not done and connection.connection is None
+                _end(connection, committed=True, in_doubt=in_doubt)
                 # The error of an application's callback is not replaced by ours.
                 _rewarm(connection, raising=done)
 

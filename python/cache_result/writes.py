@@ -60,7 +60,11 @@ def watch_writes(
     if inside:
         transaction.record(connection.alias, targets)
     elif not transaction.is_diverted():
-        targets.close()
+        try:
+            targets.close()
+        except BaseException:
+            targets.release()
+            raise
     try:
         result = execute(sql, params, many, context)
         rows = []

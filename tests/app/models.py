@@ -4,6 +4,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.db import models
+from django.db.models.functions import Upper
 
 
 class Author(models.Model):
@@ -88,3 +89,16 @@ class Parcel(models.Model):
     weight = models.DecimalField(max_digits=8, decimal_places=3, default=0)
     due = models.DateTimeField(null=True)
     extra = models.JSONField(default=dict)
+
+
+if hasattr(models, "GeneratedField"):  # Django 5 and newer
+
+    class Shouted(models.Model):
+        """The database computes what is shown."""
+
+        text = models.CharField(max_length=10)
+        shown = models.GeneratedField(
+            expression=Upper("text"),
+            output_field=models.CharField(max_length=10),
+            db_persist=True,
+        )

@@ -270,9 +270,9 @@ def rename_up_to(parent, alias, name, pk, step, atomic):
             parent.expect("never")
 
     def stopping(before, method, after=None):
-        def stopped(self):
+        def stopped(self, *args):
             stop(before)
-            result = method(self)
+            result = method(self, *args)
             stop(after)
             return result
 

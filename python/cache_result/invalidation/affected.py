@@ -7,12 +7,13 @@ another writer could make more of them match.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db import NotSupportedError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, IntegerField, Model, QuerySet, TextField, UUIDField
 
@@ -235,13 +236,7 @@ class Rows:
         """What the rows hold, which nobody else changes from now on until the transaction ends. The lock
         is the one that the statement is going to take."""
         if self._connection.vendor == "sqlite":
-            # A transaction that has read cannot always become one that writes: so that comes first. Past
-            # Django, whose wrappers would take it for a change.
-            quote = self._connection.ops.quote_name
-            table, key = quote(self._owner._meta.db_table), quote(str(self._owner._meta.pk.column))
-            with self._connection.wrap_database_errors:
-                self._connection.connection.execute(f"UPDATE {table} SET {key} = {key} WHERE 0")
-            return self.read(fields)
+            return self._read(self._query(), fields, lock=True)
         weak = statement.verb == "UPDATE" and not statement.assigned.keys() & _unique(self._owner)
         no_key = weak and self._connection.features.has_select_for_no_key_update
         return self._read(self._query().select_for_update(no_key=no_key), fields)
@@ -254,9 +249,48 @@ class Rows:
         rows: QuerySet[Model] = QuerySet(self._owner, using=self._connection.alias)
         return rows.filter(pk__in=list(self._keys)).order_by("pk")
 
-    def _read(self, query: "QuerySet[Model]", fields: Sequence[AnyField]) -> list[dict[str, Any]] | None:
-        rows = list(query.values(*{field.attname for field in fields}))
+    def _read(
+        self, query: "QuerySet[Model]", fields: Sequence[AnyField], *, lock: bool = False
+    ) -> list[dict[str, Any]] | None:
+        try:
+            with self._savepoint():
+                if lock:
+                    self._lock()
+                rows = list(query.values(*{field.attname for field in fields}))
+        except (NotSupportedError, ProgrammingError):
+            return None  # a table without these columns, as in an old migration, or without these rights
+        except OperationalError:
+            if self._connection.vendor != "sqlite":
+                raise  # a deadlock, say, which the statement would have met as well
+            return None
         return rows if len(rows) == len(self._keys) else None
+
+    def _lock(self) -> None:
+        # A transaction that has read cannot always become one that writes: so that comes first. Past
+        # Django, whose wrappers would take it for a change.
+        quote = self._connection.ops.quote_name
+        table, key = quote(self._owner._meta.db_table), quote(str(self._owner._meta.pk.column))
+        with self._connection.wrap_database_errors:
+            self._connection.connection.execute(f"UPDATE {table} SET {key} = {key} WHERE 0")
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        """What goes wrong inside must not end the caller's transaction. Past Django, as nobody who counts
+        queries has made it."""
+        if self._connection.vendor == "sqlite":
+            yield  # there it does not
+            return
+        with self._connection.wrap_database_errors, self._connection.create_cursor() as cursor:
+            cursor.execute("SAVEPOINT cache_result")
+            try:
+                yield
+            except (NotSupportedError, ProgrammingError):
+                cursor.execute("ROLLBACK TO SAVEPOINT cache_result")
+                raise
+            finally:
+                if not self._connection.connection.closed:
+                    with suppress(Exception):  # the caller is told of what came first
+                        cursor.execute("RELEASE SAVEPOINT cache_result")
 
 
 def _unique(model: type[Model]) -> set[str]:

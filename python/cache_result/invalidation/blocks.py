@@ -18,6 +18,9 @@ R = TypeVar("R")
 class _Block:
     """A context manager, also an asynchronous one, and a decorator."""
 
+    drops = True
+    """Whether it takes what is changed inside, and not only what is committed."""
+
     def __init__(self) -> None:
         self._entered: list[Token[Any]] = []
 
@@ -36,15 +39,19 @@ class _Block:
         return self
 
     def __exit__(self, *error: object) -> None:
-        transaction.undivert(self._entered.pop())
-        self.deliver()
+        try:
+            transaction.undivert(self._entered.pop())
+        finally:
+            self.deliver()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(self, *error: object) -> None:
-        transaction.undivert(self._entered.pop())
-        await sync_to_async(self.deliver, thread_sensitive=True)()
+        try:
+            transaction.undivert(self._entered.pop())
+        finally:
+            await sync_to_async(self.deliver, thread_sensitive=True)()
 
     def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
         """``func`` as a block of its own at each call."""
@@ -87,6 +94,8 @@ class invalidation_deferred(_Block):
     and a decorator of plain and async functions.
     """
 
+    drops = False
+
     def __init__(self) -> None:
         super().__init__()
         self._taken: dict[str, Targets] = {}
@@ -108,5 +117,11 @@ class invalidation_deferred(_Block):
             return  # entered twice
         with self._lock:
             taken, self._taken = self._taken, {}
+        errors = []
         for using, targets in taken.items():
-            transaction.record(using, targets)
+            try:
+                transaction.record(using, targets)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]

@@ -8,7 +8,7 @@ from django.db import router
 from django.db.models import Model
 
 from cache_result.invalidation.loaded import Values
-from cache_result.rules import InvalidationRule, field_of, plain
+from cache_result.rules import InvalidationRule, field_of, is_generated, plain
 
 
 class UnknownValueError(Exception):
@@ -75,6 +75,8 @@ class Change:
 
     def _differs(self, old: Any, name: str) -> bool:
         field = field_of(type(self.instance), name)
+        if field is not None and is_generated(field):
+            return True
         name = name if field is None else field.attname
         try:
             return bool(getattr(old, name) != getattr(self.instance, name))

@@ -78,9 +78,10 @@ def _before_save(
     rules = tuple(_rules_for(sender))
     _query(rules, instance, using)
     loaded.look_up(instance, using)
-    adding = instance._state.adding
+    # Unless the row must be there already.
+    adding = instance._state.adding and not statements.is_forced_update(instance)
     # With a key of its own it may overwrite a row; one that Django draws is new.
-    created = adding and (instance.pk is None or instance._meta.pk.has_default())
+    created = adding and (instance.pk is None or (not raw and instance._meta.pk.has_default()))
     change = Change(instance, () if adding else _olds(instance, using), created=created)
     targets = _targets(rules, change, using, happened=False, raw=raw)
     if not targets:
@@ -175,7 +176,7 @@ def _targets(
             if rows and happened:
                 targets.add_invalidation(_invalidation(wrapper, rule, change, using))
             continue
-        if rows and raw and _follows(rule, type(change.instance)):
+        if rows and (rule.maps_generated or (raw and _follows(rule, type(change.instance)))):
             targets.aim(wrapper, rule)
             continue
         if rows:

@@ -20,7 +20,7 @@ from cache_result.invalidation import loaded
 from cache_result.invalidation.affected import table_of
 from cache_result.invalidation.effects import Effect
 from cache_result.invalidation.targets import Targets
-from cache_result.rules import field_of
+from cache_result.rules import field_of, is_generated
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -41,6 +41,8 @@ _BY_KEY = re.compile(
     re.IGNORECASE,
 )
 _SET = re.compile(r"\sSET\s(?P<assignments>.*)", re.IGNORECASE | re.DOTALL)
+_SEVERAL = re.compile(r"^\s*(?:UPDATE|DELETE)\b.*\b(?:JOIN|USING)\b", re.IGNORECASE | re.DOTALL)
+"""Of MySQL's, which write to more than the table that they name first."""
 _SAVING = "_cache_result_saving"
 
 RulesOf = Callable[[type[Model]], "Iterator[tuple[AnyWrapper, InvalidationRule]]"]
@@ -55,8 +57,10 @@ _rules_of: RulesOf
 class _Save:
     """A ``save()`` under way."""
 
-    def __init__(self, instance: Model) -> None:
+    def __init__(self, instance: Model, *, forced: bool) -> None:
         self.instance = instance
+        self.forced = forced
+        """It must find its row."""
         self.closed: Targets | None = None
         """What its ``pre_save`` has closed, where no COMMIT will do that."""
 
@@ -77,8 +81,18 @@ def close_for_save(instance: Model, targets: Targets) -> None:
     """Closes what a ``save()`` in autocommit mode is about to change."""
     save: _Save | None = getattr(_of_thread, "save", None)
     if save is not None and save.instance is instance and not transaction.is_diverted():
-        targets.close()
+        try:
+            targets.close()
+        except BaseException:
+            targets.release()
+            raise
         save.closed = targets
+
+
+def is_forced_update(instance: Model) -> bool:
+    """Whether the ``save()`` under way of this instance must find its row."""
+    save: _Save | None = getattr(_of_thread, "save", None)
+    return save is not None and save.instance is instance and save.forced
 
 
 def closed_for_save(instance: Model) -> Targets | None:
@@ -123,12 +137,13 @@ def _announce_saves(model: type[Model]) -> None:
     if hasattr(model.save_base, _SAVING):
         return
     any_model: Any = model
-    save_base, save_table = any_model.save_base, any_model._save_table
+    save_base = any_model.save_base
 
     @wraps(save_base)
     def watched_save_base(self: Model, *args: Any, **kwargs: Any) -> None:
         outer = getattr(_of_thread, "save", None)
-        _of_thread.save = save = _Save(self)
+        forced = bool(kwargs.get("force_update", args[2] if len(args) > 2 else False))
+        _of_thread.save = save = _Save(self, forced=forced)
         try:
             save_base(self, *args, **kwargs)
         except BaseException:
@@ -139,18 +154,26 @@ def _announce_saves(model: type[Model]) -> None:
             if save.closed is not None:
                 save.closed.invalidate()  # it failed, so that nobody else opens them
 
-    @wraps(save_table)
-    def watched_save_table(self: Model, *args: Any, **kwargs: Any) -> Any:
-        # Nobody else's code runs in here.
+    setattr(watched_save_base, _SAVING, True)
+    any_model.save_base = watched_save_base
+    # The code of fields runs in there too, such as their `pre_save`, but it makes no INSERT or UPDATE.
+    any_model._do_insert = _writing("INSERT", any_model._do_insert)
+    any_model._do_update = _writing("UPDATE", any_model._do_update)
+
+
+def _writing(verb: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Knows that the statements with this verb, which the method executes, are those of a ``save()``."""
+
+    @wraps(method)
+    def writing(self: Model, *args: Any, **kwargs: Any) -> Any:
         outer = getattr(_of_thread, "writing", None)
-        _of_thread.writing = self
+        _of_thread.writing = (verb, self)
         try:
-            return save_table(self, *args, **kwargs)
+            return method(self, *args, **kwargs)
         finally:
             _of_thread.writing = outer
 
-    setattr(watched_save_base, _SAVING, True)
-    any_model.save_base, any_model._save_table = watched_save_base, watched_save_table
+    return writing
 
 
 def _on_statement(
@@ -160,7 +183,8 @@ def _on_statement(
     if sql[:6].upper() == "SELECT" and ";" not in sql:
         return None
     verb, tables = _written(sql)
-    writing: Model | None = getattr(_of_thread, "writing", None) if verb in {"INSERT", "UPDATE"} else None
+    of_save, instance = getattr(_of_thread, "writing", None) or ("", None)
+    writing: Model | None = instance if verb == of_save else None
     effect = Effect(connection, sql, None if many or not verb else params)
     for table in tables:
         if verb == "DELETE" and not many and _is_announced(connection, table, sql, params):
@@ -179,7 +203,7 @@ def _on_statement(
 def _written(sql: str) -> tuple[str, list[str]]:
     """What a statement does, and the tables that it may do it to, of those that are watched."""
     written = _TABLE.match(sql)
-    if written is not None and ";" not in sql:
+    if written is not None and ";" not in sql and not _SEVERAL.search(sql):
         table = written["table"].strip('"`[]').lower()
         return written["verb"].upper(), [table] if table in _tables else []
     text = sql.lower()
@@ -214,5 +238,6 @@ def _may_fire(rule: "InvalidationRule", sender: type[Model], verb: str, sql: str
     assigned = _SET.search(sql)
     fields = [field_of(sender, name) for name in rule.watch_fields]
     return assigned is None or any(
-        field is None or str(field.column).lower() in assigned["assignments"].lower() for field in fields
+        field is None or is_generated(field) or str(field.column).lower() in assigned["assignments"].lower()
+        for field in fields
     )

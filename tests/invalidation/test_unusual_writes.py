@@ -20,7 +20,8 @@ def tell(wrapper, instance):
     told.append(instance.name)
 
 
-def test_a_field_that_writes_to_other_rows(titles, authors, monkeypatch):
+@pytest.mark.parametrize("created", [False, True])
+def test_a_field_that_writes_to_other_rows(titles, authors, monkeypatch, created):
     # Fails (a hit) when every UPDATE during a save counts as the save's own.
     def demote_others(instance, add):
         Article.objects.exclude(pk=instance.pk).update(title="demoted")
@@ -28,8 +29,10 @@ def test_a_field_that_writes_to_other_rows(titles, authors, monkeypatch):
 
     one, two, _ = authors
     Article.objects.create(author=one, title="one")
-    article = Article.objects.create(author=two, title="two")
-    assert [titles(one.pk), titles(two.pk)] == [["one"], ["two"]]
+    article = Article(author=two, title="two")
+    if not created:
+        article.save()
+    assert [titles(one.pk), titles(two.pk)] == [["one"], [] if created else ["two"]]
     monkeypatch.setattr(Article._meta.get_field("slug"), "pre_save", demote_others, raising=False)
     article.save()
     assert [titles(one.pk), titles(two.pk)] == [["demoted"], ["two"]]
@@ -132,12 +135,9 @@ class TestDeferred:
         # Fails when a block takes what a transaction changes before its commit.
         cached(invalidates_on=[InvalidationRule(Author, invalidator=tell)])(lambda author_id: author_id)
         told.clear()
-        with invalidation_deferred():
-            with rolled_back():
-                rename(author, "never")
-            rename(author, "new")
-            assert told == []
-        assert told == ["new"]
+        with invalidation_deferred(), rolled_back():
+            rename(author, "never")
+        assert told == []
 
 
 if hasattr(models, "GeneratedField"):

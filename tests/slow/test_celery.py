@@ -26,8 +26,8 @@ def make_functions(name, told=None):
     """The same functions in both processes."""
 
     def invalidator(wrapper, instance, signal_type):
-        told((os.getpid(), instance.pk, instance.name, signal_type.value))
         wrapper.delete_cache(instance.pk)
+        told((os.getpid(), instance.pk, instance.name, signal_type.value))
 
     rewarm = InvalidationRule(
         Parcel, rewarm=True, field_mapping={"pk": "pk"}, dispatcher="celery", batch=True

@@ -6,7 +6,6 @@ use super::fields::{Caller, QUERY_STRING, Source, write_query};
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
 use super::objects::class_identity;
-use super::partition::Run;
 use super::plan::{Parts, RuleSet};
 use super::process;
 use super::refusal::Refusal;
@@ -170,56 +169,8 @@ impl Wrapper {
         })
     }
 
-    pub fn parts<'py>(
-        &self,
-        py: Python<'py>,
-        binding: &Binding,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Parts> {
-        if binding.rules.is_empty()
-            && let Some(encoder) = self.straight(args, kwargs)?
-        {
-            let (key, text) = self.plan.key(&encoder, &Run::default());
-            return Ok(Parts { key, text, scopes: vec![self.plan.function_scope] });
-        }
-        let values = self.bind(args, kwargs, false)?;
-        let heir = self.heir(py, &values)?;
-        self.plan.build(&self.caller(py, &values, false), &binding.rules, heir.as_deref())
-    }
-
-    /// The text of a call's key.
-    pub fn key_text(
-        &self,
-        py: Python<'_>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<String> {
-        if let Some(encoder) = self.straight(args, kwargs)? {
-            return Ok(self.plan.key(&encoder, &Run::default()).1);
-        }
-        let values = self.bind(args, kwargs, false)?;
-        let heir = self.heir(py, &values)?;
-        self.plan.text(&self.caller(py, &values, false), heir.as_deref())
-    }
-
-    /// The canonical bytes of a call.
-    pub fn canonical(
-        &self,
-        py: Python<'_>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Encoder> {
-        if let Some(encoder) = self.straight(args, kwargs)? {
-            return Ok(encoder);
-        }
-        let values = self.bind(args, kwargs, false)?;
-        let heir = self.heir(py, &values)?;
-        self.plan.canonical(&self.caller(py, &values, false), heir.as_deref())
-    }
-
     /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
-    fn straight(
+    pub fn straight(
         &self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
@@ -289,7 +240,7 @@ impl Wrapper {
     ) -> PyResult<Prepared> {
         // From before the first read, so that the order of events is told safely.
         let started = next_sequence();
-        let parts = self.parts(py, binding, args, kwargs)?;
+        let parts = self.parts(binding, args, kwargs)?;
         let touched = process::any_open_transaction() && parts.is_touched(py)?;
         let (fingerprint, origin) = (binding.fingerprint, self.plan.origin);
         Ok(Prepared { parts, touched, started, fingerprint, origin })

@@ -27,7 +27,7 @@ impl Wrapper {
         let values = self.bind(args, kwargs, false)?;
         let heir = self.heir(py, &values)?;
         let caller = self.caller(py, &values, false);
-        let parts = self.plan.build(&caller, &binding.rules, heir.as_deref())?;
+        let parts = self.parts(binding, args, kwargs)?;
         let mut contributions = Vec::new();
         if let Some(heir) = heir {
             contributions.push(("class".to_owned(), false, vec![("class".to_owned(), heir)]));

@@ -28,6 +28,7 @@ mod steps;
 mod thread;
 mod ttl;
 mod wrapper;
+mod written;
 
 /// The module `cache_result._core`.
 #[pymodule]

@@ -16,6 +16,8 @@ pub struct Run {
     pub text: String,
     /// For scopes, where they are wanted.
     pub members: Option<Vec<Member>>,
+    /// How many members each leading run of partition fields has.
+    pub leads: Vec<usize>,
 }
 
 /// The bytes of a loose value.

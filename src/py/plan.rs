@@ -188,15 +188,13 @@ impl Plan {
         self.fired(set, &bound).map(|scopes| scopes.first().copied())
     }
 
-    /// Writes the canonical bytes of a bound call; the partition's text comes back. With a `run`
-    /// that collects members, `scopes` gets the scope of each leading run of partition fields.
-    fn write(
+    /// Writes the canonical bytes of a bound call, and what its partition consists of.
+    pub fn write(
         &self,
         caller: &Caller<'_, '_>,
         heir: Option<&str>,
         to: &mut Encoder,
         run: &mut Run,
-        scopes: &mut Vec<ScopeId>,
     ) -> PyResult<()> {
         if let Some(heir) = heir {
             let too_long = |_| PyValueError::new_err("cache_result: the class's name is too long");
@@ -207,24 +205,10 @@ impl Plan {
             if field.partition
                 && let Some(members) = &run.members
             {
-                scopes.push(self.scope(members));
+                run.leads.push(members.len());
             }
         }
         Ok(())
-    }
-
-    /// The canonical bytes of a bound call.
-    pub fn canonical(&self, caller: &Caller<'_, '_>, heir: Option<&str>) -> PyResult<Encoder> {
-        let mut encoder = Encoder::new();
-        self.write(caller, heir, &mut encoder, &mut Run::default(), &mut Vec::new())?;
-        Ok(encoder)
-    }
-
-    /// The text of a bound call's key.
-    pub fn text(&self, caller: &Caller<'_, '_>, heir: Option<&str>) -> PyResult<String> {
-        let (mut encoder, mut run) = (Encoder::new(), Run::default());
-        self.write(caller, heir, &mut encoder, &mut run, &mut Vec::new())?;
-        Ok(self.key(&encoder, &run).1)
     }
 
     /// Digest and text of a call's key.
@@ -233,26 +217,11 @@ impl Plan {
         (key, self.style.key_text(run.shown(), &key))
     }
 
-    /// Key and scopes of a bound call.
-    pub fn build(
-        &self,
-        caller: &Caller<'_, '_>,
-        rules: &[RuleSet],
-        heir: Option<&str>,
-    ) -> PyResult<Parts> {
-        let mut encoder = Encoder::new();
-        let mut run = Run { members: Some(Vec::new()), ..Run::default() };
-        let mut scopes = vec![self.function_scope];
-        self.write(caller, heir, &mut encoder, &mut run, &mut scopes)?;
-        for set in rules {
-            if let Some(scope) = self.rule_scope(set, caller.values)?
-                && !scopes.contains(&scope)
-            {
-                scopes.push(scope);
-            }
-        }
-        let (key, text) = self.key(&encoder, &run);
-        Ok(Parts { key, text, scopes })
+    /// The scopes of a written call: the function's, and one for each leading run of partition fields.
+    pub fn scopes(&self, run: &Run) -> Vec<ScopeId> {
+        let members = run.members.as_deref().unwrap_or_default();
+        let leads = run.leads.iter().map(|&lead| self.scope(&members[..lead]));
+        std::iter::once(self.function_scope).chain(leads).collect()
     }
 
     /// The narrowest scope that covers what `values` (partially bound) names.

@@ -120,7 +120,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(slf.py(), &slf.get().key_text(slf.py(), args, kwargs)?))
+        Ok(PyString::new(slf.py(), &slf.get().key_text(args, kwargs)?))
     }
 
     /// The canonical bytes of a call: what its key is the hash of.
@@ -130,8 +130,8 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let encoder = self.canonical(args.py(), args, kwargs)?;
-        Ok(PyBytes::new(args.py(), encoder.writer.as_bytes()))
+        let written = self.write(args, kwargs, false)?;
+        Ok(PyBytes::new(args.py(), written.encoder.writer.as_bytes()))
     }
 
     /// Key, contributions of the fields, and scopes of a call.
@@ -208,7 +208,7 @@ impl Wrapper {
     ) -> PyResult<(String, Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>)> {
         let py = slf.py();
         let binding = Self::binding(slf)?;
-        let parts = slf.get().parts(py, &binding, args, kwargs)?;
+        let parts = slf.get().parts(&binding, args, kwargs)?;
         let own = PyBytes::new(py, &ScopeId::own(&parts.key).0);
         let scopes = parts.scopes.iter().map(|scope| PyBytes::new(py, &scope.0)).collect();
         Ok((parts.text, own, scopes))

@@ -1,0 +1,103 @@
+//! A call on its way to its key: canonical bytes first, digest, text and scopes only where they are needed.
+
+use super::bind::Values;
+use super::binding::Binding;
+use super::encode::Encoder;
+use super::partition::Run;
+use super::plan::Parts;
+use super::wrapper::Wrapper;
+use crate::index::ScopeId;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// A call whose canonical bytes are written.
+pub struct Written<'py> {
+    /// The canonical bytes.
+    pub encoder: Encoder,
+    run: Run,
+    values: Option<Values<'py>>,
+}
+
+impl Wrapper {
+    /// Writes the canonical bytes of a call. With `scoped` also what its scopes are made of.
+    pub fn write<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        scoped: bool,
+    ) -> PyResult<Written<'py>> {
+        if let Some(encoder) = self.straight(args, kwargs)? {
+            return Ok(Written { encoder, run: Run::default(), values: None });
+        }
+        let py = args.py();
+        let values = self.bind(args, kwargs, false)?;
+        let heir = self.heir(py, &values)?;
+        let mut encoder = Encoder::new();
+        let mut run = Run { members: scoped.then(Vec::new), ..Run::default() };
+        let caller = self.caller(py, &values, false);
+        self.plan.write(&caller, heir.as_deref(), &mut encoder, &mut run)?;
+        Ok(Written { encoder, run, values: Some(values) })
+    }
+
+    /// The scopes of a call that was written with them, without its own.
+    pub fn scopes<'py>(
+        &self,
+        binding: &Binding,
+        written: &Written<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Vec<ScopeId>> {
+        let mut scopes = self.plan.scopes(&written.run);
+        if binding.rules.is_empty() {
+            return Ok(scopes);
+        }
+        let bound;
+        let values = if let Some(values) = &written.values {
+            values
+        } else {
+            bound = self.bind(args, kwargs, false)?;
+            &bound
+        };
+        for set in &binding.rules {
+            if let Some(scope) = self.plan.rule_scope(set, values)?
+                && !scopes.contains(&scope)
+            {
+                scopes.push(scope);
+            }
+        }
+        Ok(scopes)
+    }
+
+    /// Key and scopes of a call that was written with its scopes.
+    pub fn parts_of<'py>(
+        &self,
+        binding: &Binding,
+        written: &Written<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Parts> {
+        let scopes = self.scopes(binding, written, args, kwargs)?;
+        let (key, text) = self.plan.key(&written.encoder, &written.run);
+        Ok(Parts { key, text, scopes })
+    }
+
+    /// Key and scopes of a call.
+    pub fn parts<'py>(
+        &self,
+        binding: &Binding,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Parts> {
+        self.parts_of(binding, &self.write(args, kwargs, true)?, args, kwargs)
+    }
+
+    /// The text of a call's key.
+    pub fn key_text(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        let written = self.write(args, kwargs, false)?;
+        Ok(self.plan.key(&written.encoder, &written.run).1)
+    }
+}

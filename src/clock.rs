@@ -13,6 +13,21 @@ pub fn now_ms() -> i64 {
     millis.saturating_add(OFFSET_MS.load(Ordering::Relaxed))
 }
 
+/// Milliseconds since the Unix epoch, a few of them late, for a quarter of what [`now_ms`] costs where
+/// the system keeps such a clock.
+#[must_use]
+#[inline]
+pub fn coarse_ms() -> i64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let millis = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+        millis.saturating_add(OFFSET_MS.load(Ordering::Relaxed))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    now_ms()
+}
+
 /// Moves the clock by `millis` (tests only; entry expiry and timestamps follow it).
 pub fn advance(millis: i64) {
     OFFSET_MS.fetch_add(millis, Ordering::Relaxed);

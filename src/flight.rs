@@ -27,6 +27,11 @@ pub fn forked() {
     FORKS.fetch_add(1, Ordering::SeqCst);
 }
 
+/// How often this process has been forked off, counted from its first ancestor.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::SeqCst)
+}
+
 /// What runs the function: an operating-system thread, or an asyncio task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crew {

@@ -1,7 +1,34 @@
 //! The prefix index: which generation each scope is in.
 
+mod closings;
+mod memory;
 mod process;
+mod slots;
+mod table;
 mod token;
 
 pub use process::ProcessIndex;
+pub use table::Table;
 pub use token::{ScopeId, Token};
+
+/// Where the generations of an in-process cache are.
+pub trait Generations: Send + Sync {
+    /// The current token, if there is one: [`Token::closed`] while the scope is closed.
+    fn get(&self, scope: &ScopeId) -> Option<Token>;
+
+    /// The current token, made now if there is none.
+    fn ensure(&self, scope: &ScopeId) -> Token;
+
+    /// Starts a new generation.
+    fn renew(&self, scope: &ScopeId);
+
+    /// Closes a scope for `writer` of this process until he opens it, or until `until` (ms since the
+    /// epoch), when he is believed dead. Its generation is a new one then.
+    fn close(&self, scope: &ScopeId, writer: u64, until: i64);
+
+    /// Ends a writer's closing of a scope.
+    fn open(&self, scope: &ScopeId, writer: u64);
+
+    /// Changes the generation of every scope.
+    fn clear(&self);
+}

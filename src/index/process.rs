@@ -1,6 +1,6 @@
 //! Generations of an in-process cache, kept in this process and bounded.
 
-use super::{ScopeId, Token};
+use super::{Generations, ScopeId, Token};
 use crate::clock;
 use ahash::HashMap;
 use parking_lot::Mutex;
@@ -102,6 +102,32 @@ impl ProcessIndex {
     /// Changes the generation of every scope.
     pub fn clear(&self) {
         self.tokens.clear();
+    }
+}
+
+impl Generations for ProcessIndex {
+    fn get(&self, scope: &ScopeId) -> Option<Token> {
+        self.get(scope)
+    }
+
+    fn ensure(&self, scope: &ScopeId) -> Token {
+        self.ensure(scope)
+    }
+
+    fn renew(&self, scope: &ScopeId) {
+        self.renew(scope);
+    }
+
+    fn close(&self, scope: &ScopeId, writer: u64, until: i64) {
+        self.close(scope, writer, until);
+    }
+
+    fn open(&self, scope: &ScopeId, writer: u64) {
+        self.open(scope, writer);
+    }
+
+    fn clear(&self) {
+        self.clear();
     }
 }
 

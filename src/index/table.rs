@@ -1,0 +1,170 @@
+//! Generations that a hit checks in a few nanoseconds, for entries that live in this process.
+
+use super::closings::Closings;
+use super::memory::{Memory, Region, SLOTS, Source};
+use super::{Generations, ScopeId, Token, slots};
+use crate::clock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+#[allow(clippy::cast_possible_truncation)] // twenty bits
+const SLOT_MASK: u32 = SLOTS as u32 - 1;
+/// How often a hit looks whether the file is still there (ms).
+const LOOK_EVERY_MS: i64 = 1000;
+/// A generation that no slot ever has.
+const NEVER: u64 = u64::MAX;
+
+/// A table of generations: one word per slot, in which the bits of a scope's id find it.
+///
+/// An entry is stored with the [`epoch`](Self::epoch), which is read first, and with the slot and the
+/// generation of each of its scopes, read before the function ran. It is valid while
+/// [`holds`](Self::holds) says so.
+pub struct Table {
+    /// Replaced ones hang on to it.
+    region: AtomicPtr<Region>,
+    closings: Closings,
+}
+
+impl Table {
+    /// A table in memory of this process alone.
+    #[must_use]
+    pub fn private() -> Self {
+        Self::over(Region::private(Source::Private))
+    }
+
+    pub(super) fn over(region: Region) -> Self {
+        let region = AtomicPtr::new(Box::into_raw(Box::new(region)));
+        Self { region, closings: Closings::new() }
+    }
+
+    /// Changes when every entry is void: a `clear()` of any process, another file in place of this one.
+    /// A fill reads it before the generations.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.region().memory().epoch.0.load(Ordering::Acquire)
+    }
+
+    /// Where a scope's generation is.
+    #[must_use]
+    pub fn slot(&self, scope: &ScopeId) -> u32 {
+        let [first, second, third, fourth, ..] = scope.0;
+        u32::from_le_bytes([first, second, third, fourth]) & SLOT_MASK
+    }
+
+    /// The generation of a slot, whether it is closed or not: to compare with, not to fill under.
+    #[must_use]
+    pub fn generation(&self, slot: u32) -> u64 {
+        self.region().memory().generation(slot)
+    }
+
+    /// A generation as a token, with its time in it.
+    #[must_use]
+    pub fn token(generation: u64) -> Token {
+        let mut token = [0; 16];
+        token[..6].copy_from_slice(&slots::drawn_at(generation).to_be_bytes()[2..]);
+        token[6..14].copy_from_slice(&slots::sequence(generation).to_be_bytes());
+        Token(token)
+    }
+
+    /// The generation that a token was made from; one that no slot ever has where it was made otherwise.
+    #[must_use]
+    pub fn generation_of(token: &Token) -> u64 {
+        let mut sequence = [0; 8];
+        sequence.copy_from_slice(&token.0[6..14]);
+        let generation = slots::generation(token.drawn_at(), u64::from_be_bytes(sequence));
+        if Self::token(generation) == *token { generation } else { NEVER }
+    }
+
+    /// Whether each of these slots still has that generation, and the table that epoch.
+    #[inline]
+    #[must_use]
+    pub fn holds(&self, epoch: u64, fence: &[(u32, u64)], now_ms: i64) -> bool {
+        let mut region = self.region();
+        // In the past, or further ahead than it is ever put: the clock was set back.
+        let left = region.next_look.load(Ordering::Relaxed).wrapping_sub(now_ms);
+        if !(0..=LOOK_EVERY_MS).contains(&left) {
+            region = self.look(region, now_ms);
+        }
+        let memory = region.memory();
+        memory.epoch.0.load(Ordering::Acquire) == epoch
+            && fence.iter().all(|&(slot, generation)| memory.generation(slot) == generation)
+    }
+
+    /// Does something to the memory that is the right one once it is done.
+    fn with<T>(&self, act: impl Fn(&Memory, i64) -> T) -> T {
+        let mut region = self.region();
+        loop {
+            let now = clock::now_ms();
+            let done = act(region.memory(), now);
+            // Afterwards, because what was done to a file that is gone by now was done to nothing.
+            let current = self.look(region, now);
+            if std::ptr::eq(current, region) {
+                return done;
+            }
+            region = current;
+        }
+    }
+
+    #[inline]
+    fn region(&self) -> &Region {
+        // SAFETY: it came from a `Box`, which lives until `self` is dropped, replaced or not.
+        unsafe { &*self.region.load(Ordering::Acquire) }
+    }
+
+    /// Looks whether this is still the right memory; the answer is the one that is.
+    #[cold]
+    #[allow(clippy::unused_self)] // until there are files
+    fn look<'a>(&'a self, region: &'a Region, now: i64) -> &'a Region {
+        region.next_look.store(now + LOOK_EVERY_MS, Ordering::Relaxed);
+        region
+    }
+}
+
+impl Generations for Table {
+    fn get(&self, scope: &ScopeId) -> Option<Token> {
+        Some(self.ensure(scope))
+    }
+
+    fn ensure(&self, scope: &ScopeId) -> Token {
+        let slot = self.slot(scope);
+        let generation = self.with(|memory, now| memory.slots().read(slot, now));
+        generation.map_or_else(Token::closed, Self::token)
+    }
+
+    fn renew(&self, scope: &ScopeId) {
+        let slot = self.slot(scope);
+        self.with(|memory, now| memory.slots().renew(slot, now));
+    }
+
+    fn close(&self, scope: &ScopeId, writer: u64, until: i64) {
+        let slot = self.slot(scope);
+        self.with(|memory, now| {
+            if let Some(cell) = memory.slots().close(slot, until, memory.tag(), now) {
+                self.closings.add(scope, writer, cell, until, now);
+            }
+        });
+    }
+
+    fn open(&self, scope: &ScopeId, writer: u64) {
+        let slot = self.slot(scope);
+        let own = self.closings.take(scope, writer);
+        self.with(|memory, now| memory.slots().open(slot, &own, now));
+    }
+
+    fn clear(&self) {
+        self.with(Memory::clear);
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let mut next = *self.region.get_mut();
+        while !next.is_null() {
+            // SAFETY: each came from a `Box` and is in this chain alone; `self` is not borrowed.
+            let region = unsafe { Box::from_raw(next) };
+            next = region.previous;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ __all__ = [
     "BoundWrapper",
     "CacheMissing",
     "Index",
+    "Kept",
     "Steps",
     "Wrapper",
     "__version__",
@@ -66,6 +67,20 @@ class Index:
     def close(self, scopes: Sequence[bytes], writer: int, seconds: float) -> None: ...
     def open(self, scopes: Sequence[bytes], writer: int) -> None: ...
     def clear(self) -> None: ...
+
+@final
+class Kept:
+    """What an in-process cache keeps of a value, for tests."""
+
+    def __new__(cls, value: Any) -> Kept: ...
+    @property
+    def kind(self) -> Literal["shared", "tree", "pickled"]: ...
+    @property
+    def weight(self) -> int:
+        """Bytes of memory."""
+
+    def give(self) -> Any:
+        """What a hit returns."""
 
 @disjoint_base
 class Wrapper:

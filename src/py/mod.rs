@@ -7,6 +7,7 @@ mod bind;
 mod binding;
 mod bound;
 mod compile;
+mod copying;
 mod encode;
 mod encoders;
 mod explain;
@@ -25,8 +26,10 @@ mod session;
 mod sources;
 mod standard;
 mod steps;
+mod template;
 mod thread;
 mod ttl;
+mod weighing;
 mod wrapper;
 mod written;
 
@@ -39,6 +42,8 @@ pub mod _core {
     use super::bound::BoundWrapper;
     #[pymodule_export]
     use super::compile::field_payload;
+    #[pymodule_export]
+    use super::copying::PyKept;
     #[pymodule_export]
     use super::encoders::register_key_encoder;
     #[pymodule_export]

@@ -41,7 +41,10 @@ imported!(date: PyType = "datetime", "date");
 imported!(time: PyType = "datetime", "time");
 imported!(timedelta: PyType = "datetime", "timedelta");
 imported!(timezone: PyType = "datetime", "timezone");
+imported!(zone_info: PyType = "zoneinfo", "ZoneInfo");
 imported!(decimal: PyType = "decimal", "Decimal");
+imported!(/// What an object takes, in bytes.
+    size_of: PyAny = "sys", "getsizeof");
 imported!(/// A token for a class that cannot be imported.
     class_token: PyAny = "cache_result.keys.identity", "class_token");
 imported!(member_descriptor: PyType = "types", "MemberDescriptorType");

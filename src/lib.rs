@@ -8,5 +8,6 @@ pub mod index;
 pub mod key;
 pub mod port;
 mod py;
+pub mod store;
 
 pub use py::_core;

@@ -8,7 +8,7 @@ SERVERS = {
     "django_redis_json": "redis_server",
     "memcached": "memcached_server",
 }
-BACKENDS = ["locmem", "file", "db", *SERVERS]
+BACKENDS = ["locmem", "memory", "file", "db", *SERVERS]
 
 # Threads see the rows of a database cache only when they are committed.
 _MARKS = {"db": [pytest.mark.django_db(transaction=True)]}

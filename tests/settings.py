@@ -83,6 +83,7 @@ def memcached_address(server: str) -> str:
 CACHES = {
     "default": {"BACKEND": _LOCMEM, "LOCATION": "default", "OPTIONS": _ROOM},
     "locmem": {"BACKEND": _LOCMEM, "LOCATION": "locmem", "OPTIONS": _ROOM},
+    "memory": {"BACKEND": "cache_result.backends.MemoryCache", "LOCATION": "memory"},
     "file": {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
         "LOCATION": str(RUN_DIR / "file-cache"),

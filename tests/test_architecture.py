@@ -22,7 +22,7 @@ LAYERS = [
     {"invalidation"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
-    {"rules", "keys", "breaker", "pending", "plans", "writes"},
+    {"rules", "keys", "backends", "breaker", "pending", "plans", "writes"},
     {"transaction"},
     {"dispatching"},
     {

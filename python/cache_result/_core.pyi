@@ -1,6 +1,7 @@
 """The Rust core."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
 from typing import Any, Final, Literal, TypeVar, final
 
 from typing_extensions import disjoint_base
@@ -13,6 +14,8 @@ __all__ = [
     "CacheMissing",
     "Index",
     "Kept",
+    "Memory",
+    "MemoryStore",
     "Steps",
     "Wrapper",
     "__version__",
@@ -81,6 +84,47 @@ class Kept:
 
     def give(self) -> Any:
         """What a hit returns."""
+
+@final
+class MemoryStore:
+    """What all in-process caches of one LOCATION share."""
+
+    def __new__(
+        cls, max_bytes: int, max_entries: int | None = None, host_index: str | PathLike[str] | None = None
+    ) -> MemoryStore: ...
+    def __len__(self) -> int: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def trouble(self) -> str | None: ...
+
+@final
+class Memory:
+    """A store as the caches see it that have the same prefix, version and key function."""
+
+    def __new__(
+        cls,
+        store: MemoryStore,
+        prefix: str,
+        version: Any,
+        timeout: float | None,
+        identity: str,
+        warn: Callable[[str], object],
+        make_key: Callable[[Any, Any], str] | None = None,
+    ) -> Memory: ...
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any: ...
+    def set(self, key: Any, value: Any, timeout: Any, version: Any = None) -> None: ...
+    def add(self, key: Any, value: Any, timeout: Any, version: Any = None) -> bool: ...
+    def touch(self, key: Any, timeout: Any, version: Any = None) -> bool: ...
+    def delete(self, key: Any, version: Any = None) -> bool: ...
+    def has_key(self, key: Any, version: Any = None) -> bool: ...
+    def incr(self, key: Any, delta: Any, version: Any = None) -> Any: ...
+    def get_many(self, keys: Iterable[Any], version: Any = None) -> dict[Any, Any]: ...
+    def clear(self) -> None: ...
+    def delete_versions_before(self, namespace: str, function_id: str, version: int) -> int: ...
+    def renew(self, scopes: Sequence[bytes]) -> None: ...
+    def close(self, scopes: Sequence[bytes], writer: int, seconds: float) -> None: ...
+    def open(self, scopes: Sequence[bytes], writer: int) -> None: ...
 
 @disjoint_base
 class Wrapper:

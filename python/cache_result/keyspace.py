@@ -12,6 +12,7 @@ from django.core.cache.backends.redis import RedisCache
 from django.db import connections, router
 
 from cache_result import _core
+from cache_result.backends import MemoryCache
 from cache_result.plans import UNREADABLE
 
 _BATCH = 500
@@ -26,6 +27,8 @@ def delete_previous_versions(
     :param head: what the function's keys start with. Others' may start alike, so each entry is read:
         its header says which function and version wrote it.
     """
+    if isinstance(cache, MemoryCache):
+        return cache.memory.delete_versions_before(namespace, function_id, version)
     deleted = 0
     found = _keys_beginning_with(cache, head)
     while keys := list(islice(found, _BATCH)):

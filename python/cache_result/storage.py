@@ -23,6 +23,7 @@ from django.db import connections, router
 from django.db.transaction import atomic
 
 from cache_result import _core
+from cache_result.backends import MemoryCache
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.pending import Pending
@@ -51,7 +52,7 @@ class Storage:
     FAILED: ClassVar[dict[str, Any]] = {"read_carefully": None, "create": None, "claim": None, "get": None}
     """What an operation returns when the backend is down; False where nothing is said here."""
 
-    index: _core.Index | None = None
+    index: _core.Index | _core.Memory | None = None
     """Where the generations of an in-process cache are."""
     get_entry: Callable[[str], Any] | None = None
     """The bound ``get`` of an in-process cache, whose instances all share one store."""
@@ -357,8 +358,9 @@ class LocalStorage(Storage):
     def __init__(self, alias: str, cache: BaseCache) -> None:
         super().__init__(alias)
         self.index = _index_of(cache, alias)
-        # All LocMem objects of one LOCATION are views of one store.
-        self.get_entry = cache.get
+        if not isinstance(cache, MemoryCache):
+            # All LocMem objects of one LOCATION are views of one store.
+            self.get_entry = cache.get
 
     def _read_alone(self, key: str) -> Plan[Any]:
         try:
@@ -398,22 +400,22 @@ class LocalStorage(Storage):
 
     def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of each scope."""
-        cast(_core.Index, self.index).renew(list(scopes))
+        cast(_core.Memory, self.index).renew(list(scopes))
         return True
 
     def close(self, scopes: Sequence[bytes], writer: int) -> bool:
         """Closes scopes until the writer opens them or counts as dead."""
-        cast(_core.Index, self.index).close(list(scopes), writer, self._close_timeout)
+        cast(_core.Memory, self.index).close(list(scopes), writer, self._close_timeout)
         return True
 
     def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
         """Opens scopes that this writer has closed; others may still have them closed."""
-        cast(_core.Index, self.index).open(list(scopes), writer)
+        cast(_core.Memory, self.index).open(list(scopes), writer)
         return True
 
     def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> bool:
         """Keeps scopes closed for some seconds; then they are in a new generation."""
-        index = cast(_core.Index, self.index)
+        index = cast(_core.Memory, self.index)
         index.open(list(scopes), writer)
         index.close(list(scopes), writer, seconds)
         return True
@@ -433,8 +435,10 @@ _indexes: dict[tuple[Any, ...], _core.Index] = {}
 _storages: dict[str, tuple[Any, Storage]] = {}
 
 
-def _index_of(cache: BaseCache, alias: str) -> _core.Index:
+def _index_of(cache: BaseCache, alias: str) -> _core.Index | _core.Memory:
     """One index per store: aliases that name the same LocMem store share it."""
+    if isinstance(cache, MemoryCache):
+        return cache.memory
     store = id(getattr(cache, "_cache", None)) if isinstance(cache, LocMemCache) else alias
     identity = (store, cache.key_prefix, cache.version, cache.key_func)
     if identity not in _indexes:
@@ -460,7 +464,7 @@ def get_storage(alias: str) -> Storage:
     stamp = (caches.settings, get_settings())
     known = _storages.get(alias)
     if known is None or known[0] != stamp:
-        local = isinstance(cache, LocMemCache | DummyCache)
+        local = isinstance(cache, LocMemCache | DummyCache | MemoryCache)
         known = (stamp, LocalStorage(alias, cache) if local else Storage(alias))
         _storages[alias] = known
     return known[1]

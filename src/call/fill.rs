@@ -46,7 +46,17 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             return self.alone(Status::Miss, None).await;
         }
         let fill = Fill { ticket: None, lease: None, turn: None, status: Status::Miss };
-        self.fill(tokens, Own::Drawn(Token::fresh()), fill).await
+        let own = self.own();
+        self.fill(tokens, own, fill).await
+    }
+
+    /// The token of its own under which a fill stores that replaces nothing valid. Where this process keeps
+    /// the tokens nobody can have lost it.
+    pub(super) fn own(&self) -> Own {
+        match &self.target.index {
+            None => Own::Drawn(Token::fresh()),
+            Some(index) => Own::Kept(index.ensure(&ScopeId::own(&self.target.key))),
+        }
     }
 
     /// Arms the own token unless it is current already, runs the function, stores the result behind the fence.
@@ -224,10 +234,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     /// Makes the own token the current one. A kept one is never written again: by now it may be
     /// changed, which then voids this fill.
     pub(super) async fn arm(&self, own: Own) -> bool {
-        match (&self.target.index, own) {
-            (None, Own::Kept(_)) => return true,
-            (Some(index), Own::Drawn(token)) => index.set(&ScopeId::own(&self.target.key), token),
-            _ => {}
+        if self.target.index.is_none() && matches!(own, Own::Kept(_)) {
+            return true;
         }
         let own = own.token();
         matches!(self.port.ask(Ask::Arm { own }).await, Answer::Done(true))

@@ -4,7 +4,7 @@ use super::claim::Claim;
 use super::fill::{Fill, Own};
 use super::{Landing, Mode, Outcome, Sharing, Status, Target};
 use crate::flight::{Boarding, Ending, Flights, Ticket};
-use crate::index::Token;
+use crate::index::{ScopeId, Token};
 use crate::port::{Answer, Ask, Port, Snapshot};
 use std::sync::Arc;
 use std::time::Instant;
@@ -129,7 +129,13 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         }
         let own = match tokens.last().copied().flatten() {
             Some(token) if valid => Own::Kept(token),
-            _ => Own::Drawn(Token::fresh()),
+            _ => {
+                // A fill that is under way began before this one: it is not to be stored over it.
+                if let Some(index) = &self.target.index {
+                    index.renew(&ScopeId::own(&self.target.key));
+                }
+                self.own()
+            }
         };
         self.fill(tokens, own, fill).await
     }
@@ -175,7 +181,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.complete(&mut tokens).await {
             return self.alone(Status::Miss, fill.ticket).await;
         }
-        self.fill(tokens, Own::Drawn(Token::fresh()), fill).await
+        let own = self.own();
+        self.fill(tokens, own, fill).await
     }
 
     pub(super) async fn read(&self, lease: Option<String>) -> Option<Snapshot<E>> {

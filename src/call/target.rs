@@ -4,7 +4,7 @@ use super::{Sharing, Times};
 use crate::clock;
 use crate::entry;
 use crate::flight::Crew;
-use crate::index::{ProcessIndex, ScopeId, Token};
+use crate::index::{Generations, ScopeId, Token};
 use crate::key::{Digest, base32};
 use crate::port::Snapshot;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Target {
     /// Its scopes, without its own.
     pub scopes: Vec<ScopeId>,
     /// Where the tokens of an in-process cache are; `None` for shared backends.
-    pub index: Option<Arc<ProcessIndex>>,
+    pub index: Option<Arc<dyn Generations>>,
     /// Among whom a fill is shared.
     pub sharing: Sharing,
     /// What runs this call.
@@ -52,7 +52,7 @@ impl Target {
         let entry = snapshot.entry.as_ref()?.as_ref();
         match &self.index {
             None => valid_with(&snapshot.tokens, entry, self.plan),
-            Some(index) => valid_in(index, entry, self.plan, &self.key, &self.scopes),
+            Some(index) => valid_in(&**index, entry, self.plan, &self.key, &self.scopes),
         }
     }
 
@@ -100,7 +100,7 @@ pub fn valid_with(tokens: &[Option<Token>], entry: &[u8], plan: u64) -> Option<(
 /// [`valid`] for an entry of an in-process cache, whose generations are in `index`.
 #[must_use]
 pub fn valid_in(
-    index: &ProcessIndex,
+    index: &dyn Generations,
     entry: &[u8],
     plan: u64,
     key: &Digest,

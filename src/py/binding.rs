@@ -2,9 +2,13 @@
 
 use super::bind::{Mismatch, Values, explain};
 use super::encode::Encoder;
+use super::copying::Kept;
 use super::fields::{Caller, QUERY_STRING, Source, write_query};
+use super::index::Index;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
+use super::memory::Memory;
+use super::memory_view::View;
 use super::objects::class_identity;
 use super::plan::{Parts, RuleSet};
 use super::process;
@@ -12,10 +16,12 @@ use super::refusal::Refusal;
 use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
+use super::written::Written;
 use crate::call::{Mode, Sharing, Status, Target};
 use crate::flight::{Crew, next_sequence};
-use crate::index::ProcessIndex;
+use crate::index::Generations;
 use crate::key::Tag;
+use crate::store::{Entry, Family, KeyRef};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -33,7 +39,11 @@ pub struct Binding {
     /// Bound `get` of an in-process cache.
     pub get: Option<Py<PyAny>>,
     /// Generations of an in-process cache; `None` for shared backends.
-    pub index: Option<Arc<ProcessIndex>>,
+    pub index: Option<Arc<dyn Generations>>,
+    /// Our own in-process store, which calls use without asking the storage.
+    pub memory: Option<Remembered>,
+    /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
+    pub covered: bool,
     sharing: Sharing,
     flight_timeout: Duration,
     lease_timeout: Duration,
@@ -45,10 +55,33 @@ pub struct Binding {
     pub fingerprint: u64,
 }
 
+/// Our own store, and what distinguishes a wrapper's entries in it.
+pub struct Remembered {
+    /// The store, as the cache sees it.
+    pub view: Arc<View>,
+    /// Whose entries.
+    pub family: Arc<Family>,
+}
+
+impl Remembered {
+    /// The valid entry of a call, by its canonical bytes.
+    #[inline]
+    pub fn call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
+        self.view.call(&self.family, canonical)
+    }
+
+    /// Removes the entry of a call.
+    pub fn forget(&self, canonical: &[u8]) {
+        drop(self.view.vault.store.remove(KeyRef::call(&self.family, canonical)));
+    }
+}
+
 /// A bound call, its key and its surroundings.
 pub struct Prepared {
     /// Key and scopes.
     pub parts: Parts,
+    /// The canonical bytes, for our own store.
+    pub canonical: Vec<u8>,
     /// An open transaction of the caller has changed one of the scopes.
     pub touched: bool,
     started: u64,
@@ -79,7 +112,7 @@ type BindingSpec<'py> = (
     bool,
     Bound<'py, PyAny>,
     Option<Bound<'py, PyAny>>,
-    Option<Bound<'py, super::index::Index>>,
+    Option<Bound<'py, PyAny>>,
     String,
     f64,
     f64,
@@ -139,12 +172,28 @@ impl Wrapper {
         }
         let mut fingerprint = [0; 8];
         shape.finalize_xof().fill(&mut fingerprint);
+        let fingerprint = u64::from_le_bytes(fingerprint);
+        let mut memory = None;
+        let mut generations: Option<Arc<dyn Generations>> = None;
+        if let Some(index) = index {
+            if let Ok(index) = index.cast::<Index>() {
+                generations = Some(Arc::clone(&index.get().index) as _);
+            } else {
+                let view = Arc::clone(&index.cast::<Memory>()?.get().view);
+                generations = Some(Arc::clone(&view) as _);
+                let family = Arc::new(view.family(&self.plan, fingerprint));
+                memory = Some(Remembered { view, family });
+            }
+        }
+        let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
         Ok(Binding {
+            covered: rules.iter().all(mapped),
+            memory,
             enabled,
             transactional: !storage.getattr("database")?.is_none(),
             storage: storage.unbind(),
             get: get.map(Bound::unbind),
-            index: index.map(|index| Arc::clone(&index.get().index)),
+            index: generations,
             sharing: match sharing.as_str() {
                 "cluster" => Sharing::Cluster,
                 "process" => Sharing::Process,
@@ -153,7 +202,7 @@ impl Wrapper {
             flight_timeout: Duration::from_secs_f64(flight_timeout),
             lease_timeout: Duration::from_secs_f64(lease_timeout),
             rules,
-            fingerprint: u64::from_le_bytes(fingerprint),
+            fingerprint,
         })
     }
 
@@ -233,17 +282,32 @@ impl Wrapper {
 
     pub fn prepare<'py>(
         &self,
-        py: Python<'py>,
         binding: &Binding,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Prepared> {
         // From before the first read, so that the order of events is told safely.
         let started = next_sequence();
-        let parts = self.parts(binding, args, kwargs)?;
-        let touched = process::any_open_transaction() && parts.is_touched(py)?;
+        self.prepare_written(binding, &self.write(args, kwargs, true)?, started, args, kwargs)
+    }
+
+    /// The same for a call that is written already, and that has read nothing since `started`.
+    pub fn prepare_written<'py>(
+        &self,
+        binding: &Binding,
+        written: &Written<'py>,
+        started: u64,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Prepared> {
+        let parts = self.parts_of(binding, written, args, kwargs)?;
+        let touched = process::any_open_transaction() && parts.is_touched(args.py())?;
+        let canonical = match binding.memory {
+            Some(_) => written.encoder.writer.as_bytes().to_vec(),
+            None => Vec::new(),
+        };
         let (fingerprint, origin) = (binding.fingerprint, self.plan.origin);
-        Ok(Prepared { parts, touched, started, fingerprint, origin })
+        Ok(Prepared { parts, canonical, touched, started, fingerprint, origin })
     }
 
     /// The call, as fields see it.

@@ -296,6 +296,11 @@ impl Field {
         straight && !self.partition
     }
 
+    /// Whether it contributes the value of a parameter as it is.
+    pub fn has_whole(&self, parameter: usize) -> bool {
+        matches!(&self.source, Source::Arguments(arguments) if arguments.have_whole(parameter))
+    }
+
     /// What a partial call must say for this field, for people.
     pub fn needs(&self) -> String {
         match &self.source {

@@ -1,7 +1,6 @@
 //! `_core.Index`: the generations of one in-process cache.
 
-use super::process::scope_id;
-use crate::clock;
+use super::process::{in_future, scope_ids};
 use crate::index::ProcessIndex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -26,27 +25,20 @@ impl Index {
 
     /// Starts a new generation of each of these scopes (16-byte ids).
     fn renew(&self, scopes: Vec<Vec<u8>>) -> PyResult<()> {
-        for scope in scopes {
-            self.index.renew(&scope_id(&scope)?);
-        }
+        scope_ids(&scopes)?.iter().for_each(|scope| self.index.renew(scope));
         Ok(())
     }
 
     /// Closes these scopes for `writer`, for `seconds` at most.
     fn close(&self, scopes: Vec<Vec<u8>>, writer: u64, seconds: f64) -> PyResult<()> {
-        #[allow(clippy::cast_possible_truncation)] // settings are checked
-        let until = clock::now_ms() + (seconds * 1000.0) as i64;
-        for scope in scopes {
-            self.index.close(&scope_id(&scope)?, writer, until);
-        }
+        let until = in_future(seconds);
+        scope_ids(&scopes)?.iter().for_each(|scope| self.index.close(scope, writer, until));
         Ok(())
     }
 
     /// Ends a writer's closing of these scopes.
     fn open(&self, scopes: Vec<Vec<u8>>, writer: u64) -> PyResult<()> {
-        for scope in scopes {
-            self.index.open(&scope_id(&scope)?, writer);
-        }
+        scope_ids(&scopes)?.iter().for_each(|scope| self.index.open(scope, writer));
         Ok(())
     }
 

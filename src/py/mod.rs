@@ -15,6 +15,8 @@ mod fields;
 mod index;
 mod judge;
 mod loose;
+mod memory;
+mod memory_view;
 mod names;
 mod objects;
 mod outcome;
@@ -50,6 +52,8 @@ pub mod _core {
     use super::explain::canonical_bytes;
     #[pymodule_export]
     use super::index::Index;
+    #[pymodule_export]
+    use super::memory::{Memory, MemoryStore};
     #[pymodule_export]
     use super::outcome::{CacheMissing, entry_origin};
     #[pymodule_export]

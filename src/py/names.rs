@@ -33,6 +33,8 @@ imported!(/// Whether an open transaction of the caller has changed one of these
     is_touched: PyAny = "cache_result.transaction", "is_touched");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");
 imported!(pickle_loads: PyAny = "pickle", "loads");
+imported!(/// What a timeout is that was not given.
+    default_timeout: PyAny = "django.core.cache.backends.base", "DEFAULT_TIMEOUT");
 imported!(modules: PyAny = "sys", "modules");
 imported!(signature: PyAny = "inspect", "signature");
 imported!(partial: PyAny = "functools", "partial");

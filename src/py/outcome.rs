@@ -1,8 +1,10 @@
 //! What calls hand to Python: values copied out, metadata, the missing sentinel.
 
+use super::copying::Kept;
 use super::names;
 use crate::call::{Status, Times};
 use crate::entry;
+use crate::store::Entry;
 use data_encoding::BASE64;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -47,13 +49,15 @@ pub enum Blob {
     Owned(Vec<u8>),
     /// The header beside the value, which an in-process cache has copied already.
     Beside(PyBackedBytes, Py<PyAny>),
+    /// A header, and the entry of our own store that it describes.
+    Held(Vec<u8>, Arc<Entry<Arc<Kept>>>),
 }
 
 impl AsRef<[u8]> for Blob {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Python(bytes) | Self::Beside(bytes, _) => bytes,
-            Self::Owned(bytes) => bytes,
+            Self::Owned(bytes) | Self::Held(bytes, _) => bytes,
         }
     }
 }
@@ -85,20 +89,30 @@ pub fn entry_origin(stored: &Bound<'_, PyAny>) -> Option<u64> {
 impl Blob {
     /// The value of an entry whose payload starts at `payload`.
     pub fn load<'py>(&self, py: Python<'py>, payload: usize) -> PyResult<Bound<'py, PyAny>> {
-        if let Self::Beside(_, value) = self {
-            return Ok(value.bind(py).clone());
+        match self {
+            Self::Beside(_, value) => return Ok(value.bind(py).clone()),
+            Self::Held(_, entry) => return entry.value.give(py),
+            Self::Python(_) | Self::Owned(_) => {}
         }
         let bytes = PyBytes::new(py, &self.as_ref()[payload..]);
         names::pickle_loads(py)?.call1((bytes,))
     }
 }
 
-/// A value that was computed, and the copy that waiters make theirs from.
+/// What copies of a value are made from.
+pub enum Master {
+    /// Its pickle.
+    Pickle(PyBackedBytes),
+    /// What our own store keeps.
+    Kept(Arc<Kept>),
+}
+
+/// A value that was computed, and what waiters get theirs from.
 pub struct Product {
     /// The value itself (or the exception).
     pub value: Py<PyAny>,
-    /// Its pickle, where it could be pickled.
-    pub payload: Option<PyBackedBytes>,
+    /// Where it could be copied.
+    pub master: Option<Master>,
 }
 
 impl Product {
@@ -109,10 +123,11 @@ impl Product {
 
     /// For one who waited: nobody shares a value that can be changed, if it can be copied.
     pub fn copy(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.payload {
-            Some(payload) if !is_atomic(self.value.bind(py)) => {
-                Ok(names::pickle_loads(py)?.call1((&**payload,))?.unbind())
+        match &self.master {
+            Some(Master::Pickle(pickle)) if !is_atomic(self.value.bind(py)) => {
+                Ok(names::pickle_loads(py)?.call1((&**pickle,))?.unbind())
             }
+            Some(Master::Kept(kept)) => kept.give(py).map(Bound::unbind),
             _ => Ok(self.value.clone_ref(py)),
         }
     }

@@ -25,6 +25,10 @@ pub struct Plan {
     pub identity: [u8; 32],
     /// Stands for namespace, function and version in the header of entries.
     pub origin: u64,
+    /// Stands for namespace and function.
+    pub lineage: u64,
+    /// `Meta.version`.
+    pub version: i64,
     /// Canonical bytes that every scope starts with: the function.
     pub function: Vec<u8>,
     /// The scope of the whole function.
@@ -54,8 +58,7 @@ pub struct Parts {
 impl Parts {
     /// Whether an open transaction of the caller is going to invalidate one of the scopes.
     pub fn is_touched(&self, py: Python<'_>) -> PyResult<bool> {
-        let scopes = self.scopes.iter().map(|scope| PyBytes::new(py, &scope.0));
-        names::is_touched(py)?.call1((PyList::new(py, scopes)?,))?.is_truthy()
+        is_touched(py, &self.scopes)
     }
 
     /// The entry's key, then its generations', its own last: what one read of a shared backend takes.
@@ -66,6 +69,12 @@ impl Parts {
         keys.push(ScopeId::own(&self.key).key());
         keys
     }
+}
+
+/// Whether an open transaction of the caller is going to invalidate one of these scopes.
+pub fn is_touched(py: Python<'_>, scopes: &[ScopeId]) -> PyResult<bool> {
+    let scopes = scopes.iter().map(|scope| PyBytes::new(py, &scope.0));
+    names::is_touched(py)?.call1((PyList::new(py, scopes)?,))?.is_truthy()
 }
 
 /// What every key of a function has in common.
@@ -96,6 +105,11 @@ impl Name<'_> {
         Ok(u64::from_le_bytes(origin))
     }
 
+    /// Stands for namespace and function, whatever the version.
+    fn lineage(&self) -> PyResult<u64> {
+        Name { version: 0, ..*self }.origin()
+    }
+
     /// Namespace and function, for people.
     fn shown(&self) -> String {
         match self.namespace {
@@ -103,6 +117,11 @@ impl Name<'_> {
             namespace => format!("{namespace}:{}", self.function_id),
         }
     }
+}
+
+/// What stands for a function, whatever its version.
+pub fn lineage_of(namespace: &str, function_id: &str) -> PyResult<u64> {
+    Name { namespace, function_id, version: 0 }.lineage()
 }
 
 /// What stands for a function and version in the header of its entries.
@@ -130,6 +149,8 @@ impl Plan {
             style: Style::new(&name.shown(), name.version, partition_chars, hash_on_overflow),
             identity: *identity.finalize().as_bytes(),
             origin: name.origin()?,
+            lineage: name.lineage()?,
+            version: name.version,
             function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
             function,
             straight: match fields.as_slice() {
@@ -138,6 +159,11 @@ impl Plan {
             },
             fields,
         })
+    }
+
+    /// Whether a parameter's value is in the key as it is.
+    pub fn has_whole(&self, parameter: usize) -> bool {
+        self.fields.iter().any(|field| field.has_whole(parameter))
     }
 
     fn scope(&self, members: &[Member]) -> ScopeId {

@@ -85,8 +85,20 @@ pub fn generation_key(scope: &[u8]) -> PyResult<String> {
     scope_id(scope).map(|scope| scope.key())
 }
 
+/// Reads the ids of scopes.
+pub fn scope_ids(scopes: &[Vec<u8>]) -> PyResult<Vec<ScopeId>> {
+    scopes.iter().map(|scope| scope_id(scope)).collect()
+}
+
+/// The time that is `seconds` from now, in milliseconds since the epoch.
+pub fn in_future(seconds: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation)] // settings are checked
+    let millis = (seconds * 1000.0) as i64;
+    clock::now_ms() + millis
+}
+
 /// Reads a scope's id.
-pub fn scope_id(scope: &[u8]) -> PyResult<ScopeId> {
+fn scope_id(scope: &[u8]) -> PyResult<ScopeId> {
     let id = scope.try_into().map_err(|_| PyValueError::new_err("a scope id has 16 bytes"))?;
     Ok(ScopeId(id))
 }

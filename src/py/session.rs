@@ -1,18 +1,21 @@
 //! A call under way: turns what the flow asks into calls of the storage, and replies into answers.
 
 use super::binding::{Binding, Prepared};
+use super::copying::{Kept, keep};
+use super::memory_view::{StoredCall, header};
 use super::names;
-use super::outcome::{Blob, Finished, Product, Shared};
+use super::outcome::{Blob, Finished, Master, Product, Shared};
 use super::process;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
 use crate::call::{Call, First, Mode, Outcome, Status, Surroundings};
+use crate::entry;
 use crate::flight::{Crew, Flight};
-use crate::index::{ScopeId, Token};
+use crate::index::{Generations, ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +72,9 @@ pub struct Session {
     mark: Option<Py<PyAny>>,
     /// What an in-process storage is to store.
     value: Option<Py<PyAny>>,
+    /// The same for our own store, and its epoch from before the function ran.
+    kept: Option<Arc<Kept>>,
+    epoch: u64,
     /// The lease that was asked for and not given back, and the token that says it is ours.
     lease: Option<(String, Token)>,
     recovered: bool,
@@ -97,6 +103,8 @@ impl Session {
             expect,
             mark: None,
             value: None,
+            kept: None,
+            epoch: 0,
             lease: None,
             recovered: false,
         })
@@ -180,26 +188,22 @@ impl Session {
         self.expect(&Expect::Run)?;
         let private = self.is_private(py)?;
         let store = !private && !matches!(ttl, None | Some(Ttl::Nothing));
-        let mut payload = None;
+        let mut master = None;
         if store || (share && !private) {
-            let pickled = names::pickle_dumps(py)?.call1((value, 5));
-            match pickled {
-                Ok(pickled) => payload = Some(pickled.cast_into::<PyBytes>()?),
+            master = match self.master(value) {
+                Ok(master) => Some(master),
                 Err(error) if error.is_instance_of::<PyException>(py) => {
                     if store {
                         self.wrapper.bind(py).call_method1("_unpicklable", (error.value(py),))?;
                     }
+                    None
                 }
                 Err(error) => return self.raised(py, &error),
-            }
+            };
         }
-        let storable = match (&payload, ttl) {
-            (Some(payload), Some(ttl)) if store => Some(Storable {
-                // An in-process cache is given the value itself, beside the header.
-                payload: match &self.binding.index {
-                    None => Blob::Python(payload.clone().into()),
-                    Some(_) => Blob::Owned(Vec::new()),
-                },
+        let storable = match (&master, ttl) {
+            (Some(master), Some(ttl)) if store => Some(Storable {
+                payload: self.payload(master, value),
                 ttl_ms: match ttl {
                     Ttl::Millis(millis) => Some(millis),
                     _ => None,
@@ -207,22 +211,39 @@ impl Session {
             }),
             _ => None,
         };
-        if storable.is_some() && self.binding.index.is_some() {
-            self.value = Some(value.clone().unbind());
-        }
-        let payload = payload.map(Into::into);
-        let product = Arc::new(Product { value: value.clone().unbind(), payload });
+        let product = Arc::new(Product { value: value.clone().unbind(), master });
         if private {
             return self.go_on(py, Some(Answer::Ran(Ran::Private { value: product })));
         }
         self.go_on(py, Some(Answer::Ran(Ran::Returned { value: product, storable })))
     }
 
+    /// What others' copies of a value are made from.
+    fn master(&self, value: &Bound<'_, PyAny>) -> PyResult<Master> {
+        if self.binding.memory.is_some() {
+            return Ok(Master::Kept(Arc::new(keep(value)?)));
+        }
+        let pickled = names::pickle_dumps(value.py())?.call1((value, 5))?;
+        Ok(Master::Pickle(pickled.cast_into::<PyBytes>()?.into()))
+    }
+
+    /// What the entry's bytes hold of a value. In-process stores are given the value beside the header.
+    fn payload(&mut self, master: &Master, value: &Bound<'_, PyAny>) -> Blob {
+        match master {
+            Master::Kept(kept) => self.kept = Some(Arc::clone(kept)),
+            Master::Pickle(_) if self.binding.index.is_some() => {
+                self.value = Some(value.clone().unbind());
+            }
+            Master::Pickle(pickle) => return Blob::Python(pickle.clone_ref(value.py())),
+        }
+        Blob::Owned(Vec::new())
+    }
+
     /// The step after the function raised.
     pub fn raised<'py>(&mut self, py: Python<'py>, error: &PyErr) -> PyResult<Step<'py>> {
         self.expect(&Expect::Run)?;
         let value = error.value(py).clone().into_any().unbind();
-        let shared = Arc::new(Product { value, payload: None });
+        let shared = Arc::new(Product { value, master: None });
         // CancelledError, KeyboardInterrupt and their like concern this caller alone, and so does
         // what goes wrong inside a transaction.
         let ran = if error.is_instance_of::<PyException>(py) && !self.is_private(py)? {
@@ -267,11 +288,59 @@ impl Session {
         Err(PyRuntimeError::new_err("this is not what the call asked for"))
     }
 
-    fn go_on<'py>(&mut self, py: Python<'py>, answer: Option<Replies>) -> PyResult<Step<'py>> {
-        match self.flow.resume(answer) {
-            Progress::Over(outcome) => self.over(py, outcome),
-            Progress::Asks(ask) => self.step(py, ask),
+    fn go_on<'py>(
+        &mut self,
+        py: Python<'py>,
+        mut answer: Option<Replies>,
+    ) -> PyResult<Step<'py>> {
+        loop {
+            match self.flow.resume(answer.take()) {
+                Progress::Over(outcome) => return self.over(py, outcome),
+                Progress::Asks(ask) => match self.at_hand(py, ask)? {
+                    Ok(reply) => answer = Some(reply),
+                    Err(ask) => return self.step(py, ask),
+                },
+            }
         }
+    }
+
+    /// Answers what our own store can answer at once; anything else comes back.
+    fn at_hand(&mut self, py: Python<'_>, ask: Ask<Shared>) -> PyResult<Result<Replies, Ask<Shared>>> {
+        let Some(memory) = &self.binding.memory else { return Ok(Err(ask)) };
+        let parts = &self.prepared.parts;
+        Ok(Ok(match ask {
+            Ask::Read { .. } => {
+                let entry = memory.call(&self.prepared.canonical).map(|entry| {
+                    Blob::Held(header(&entry, self.binding.fingerprint), entry)
+                });
+                let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
+                Answer::Snapshot(Some(snapshot))
+            }
+            Ask::Arm { .. } => {
+                self.epoch = memory.view.vault.table.epoch();
+                Answer::Done(true)
+            }
+            Ask::Store { entry, .. } => {
+                let (Some(kept), Some((header, _))) = (self.kept.take(), entry::open(&entry)) else {
+                    return Ok(Ok(Answer::Done(false)));
+                };
+                let call = StoredCall {
+                    family: &memory.family,
+                    canonical: &self.prepared.canonical,
+                    text: &memory.view.text(PyString::new(py, &parts.text).as_any(), None)?,
+                    scopes: &parts.scopes,
+                    own: &self.own(),
+                    epoch: self.epoch,
+                };
+                Answer::Done(memory.view.store_call(&call, kept, &header))
+            }
+            Ask::Forget => {
+                memory.view.renew(&self.own());
+                memory.forget(&self.prepared.canonical);
+                Answer::Done(true)
+            }
+            other => return Ok(Err(other)),
+        }))
     }
 
     fn step<'py>(&mut self, py: Python<'py>, ask: Ask<Shared>) -> PyResult<Step<'py>> {

@@ -160,6 +160,11 @@ impl Arguments {
         self.plain && self.picks.len() == count && (0..count).all(|at| places.next() == Some(at))
     }
 
+    /// Whether a parameter is among them, as it is.
+    pub fn have_whole(&self, parameter: usize) -> bool {
+        self.plain && self.picks.iter().any(|pick| pick.place.parameter == parameter)
+    }
+
     /// The value of one of them.
     pub fn find<'py>(
         &self,

@@ -4,10 +4,14 @@ use super::binding::{Binding, Prepared, unusable_status};
 use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
 use super::session::{Landing, Session, Step, snapshot};
+use super::plan::is_touched;
+use super::process;
 use super::wrapper::Wrapper;
-use crate::call::{First, Mode, Status, valid_in, valid_with};
-use crate::flight::{Crew, Flight};
+use super::written::Written;
+use crate::call::{First, Mode, Status, Times, valid_in, valid_with};
+use crate::flight::{Crew, Flight, next_sequence};
 use crate::port::{Lease, Snapshot};
+use crate::store::NEVER;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -39,7 +43,10 @@ impl Wrapper {
             let finished = Finished { value: Some(value.unbind()), status, times: None };
             return give(py, finished, want);
         }
-        let prepared = this.prepare(py, &binding, args, kwargs)?;
+        if binding.memory.is_some() && matches!(mode, Mode::Get | Mode::Peek) {
+            return Self::run_in_memory(slf, &binding, args, kwargs, mode, want);
+        }
+        let prepared = this.prepare(&binding, args, kwargs)?;
         let mut first = First::Unread;
         if matches!(mode, Mode::Get | Mode::Peek) && !prepared.touched {
             match first_read(py, &binding, &prepared)? {
@@ -50,6 +57,54 @@ impl Wrapper {
         let session = Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first)?;
         let finished = this.drive(py, &binding, session, args, kwargs)?;
         give(py, finished, want)
+    }
+
+    /// The same in our own store: a hit takes neither digest nor text.
+    fn run_in_memory<'py>(
+        slf: &Bound<'py, Self>,
+        binding: &Arc<Binding>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        mode: Mode,
+        want: Want,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let written = this.write(args, kwargs, true)?;
+        if let Some(finished) = this.hit(py, binding, &written, args, kwargs)? {
+            return give(py, finished, want);
+        }
+        // What has been read counts for nothing: the flow reads again.
+        let prepared = this.prepare_written(binding, &written, next_sequence(), args, kwargs)?;
+        let crew = Crew::Thread;
+        let session = Session::new(slf, Arc::clone(binding), prepared, mode, crew, First::Unread)?;
+        let finished = this.drive(py, binding, session, args, kwargs)?;
+        give(py, finished, want)
+    }
+
+    /// A hit in our own store, if it is one.
+    pub fn hit<'py>(
+        &self,
+        py: Python<'py>,
+        binding: &Binding,
+        written: &Written<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Finished>> {
+        let Some(memory) = &binding.memory else { return Ok(None) };
+        let Some(entry) = memory.call(written.encoder.writer.as_bytes()) else { return Ok(None) };
+        let Some(fill) = &entry.fill else { return Ok(None) };
+        if !binding.covered || process::any_open_transaction() {
+            let scopes = self.scopes(binding, written, args, kwargs)?;
+            if !memory.view.is_fenced_by(&entry, &scopes) || is_touched(py, &scopes)? {
+                return Ok(None);
+            }
+        }
+        // One that does not load is mended by the flow.
+        let Ok(value) = entry.value.give(py) else { return Ok(None) };
+        let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
+        let times = Some(Times { cached_at: fill.cached_at, expires_at });
+        Ok(Some(Finished { value: Some(value.unbind()), status: Status::Hit, times }))
     }
 
     fn drive<'py>(
@@ -136,7 +191,7 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
             }
             Err(error) => return Err(error),
         };
-        let check = |entry: &Blob| valid_in(index, entry.as_ref(), plan, &parts.key, &parts.scopes);
+        let check = |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
         let found = entry.as_ref().and_then(check);
         (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
     } else {

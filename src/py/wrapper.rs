@@ -183,7 +183,7 @@ impl Wrapper {
         let mode = read_mode(mode)?;
         let binding = Self::binding(slf)?;
         let work = if slf.get().usable(&binding, mode) {
-            let prepared = slf.get().prepare(slf.py(), &binding, args, kwargs)?;
+            let prepared = slf.get().prepare(&binding, args, kwargs)?;
             Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread)?)
         } else if mode == Mode::Peek {
             Err(absent())

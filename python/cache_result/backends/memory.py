@@ -1,0 +1,162 @@
+"""``MemoryCache``: a Django cache in this process, kept in Rust."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
+from django.core.exceptions import ImproperlyConfigured
+
+from cache_result import _core
+from cache_result.backends.host import host_index_path
+
+_MEBIBYTE = 1024 * 1024
+_OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
+
+_stores: dict[str, tuple[tuple[Any, ...], _core.MemoryStore]] = {}
+
+
+class MemoryCache(BaseCache):
+    """A cache of this process, bounded by bytes.
+
+    ``LOCATION`` names the store: caches of one name share it, as those of ``LocMemCache`` do. ``OPTIONS``:
+
+    - ``MAX_BYTES``: what entries may take, 64 MiB unless given. The coldest are evicted first; a value
+      of more than a quarter of it is not stored.
+    - ``MAX_ENTRIES``: how many there may be, no limit of its own unless given.
+    - ``HOST_INDEX``: ``True``, or the path of a file: processes of this host that name the same one see each
+      other's invalidations of cached functions at their next call. Values stay in each process.
+
+    What a caller gets is his own: to change it changes nothing here. Values of built-in types are copied
+    without pickling; anything else has to be picklable.
+    """
+
+    def __init__(self, name: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        options = params.get("OPTIONS", {})
+        for option in options:
+            if option not in _OPTIONS:
+                raise ImproperlyConfigured(
+                    f"cache_result: MemoryCache has no option {option!r}; "
+                    f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
+                )
+        self._store = _store_of(
+            name,
+            _whole(options, "MAX_BYTES", 64 * _MEBIBYTE),
+            _whole(options, "MAX_ENTRIES", None),
+            host_index_path(options.get("HOST_INDEX"), name),
+        )
+        # Keys are made and checked in Rust, unless somebody has a say in it.
+        usual = self.key_func is default_key_func and all(
+            getattr(type(self), method) is getattr(BaseCache, method)
+            for method in ("make_key", "validate_key", "make_and_validate_key")
+        )
+        function = cast(Any, self.key_func)
+        identity = "" if usual else f"{function.__module__}.{function.__qualname__}"
+        self.memory = _core.Memory(
+            self._store,
+            str(self.key_prefix),
+            self.version,
+            self.default_timeout,
+            identity,
+            self.validate_key,
+            None if usual else self.make_and_validate_key,
+        )
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        return self.memory.get(key, default, version)
+
+    def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        self.memory.set(key, value, timeout, version)
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self.memory.add(key, value, timeout, version)
+
+    def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self.memory.touch(key, timeout, version)
+
+    def delete(self, key: Any, version: int | None = None) -> bool:
+        return self.memory.delete(key, version)
+
+    def has_key(self, key: Any, version: int | None = None) -> bool:
+        return self.memory.has_key(key, version)
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return cast(int, self.memory.incr(key, delta, version))
+
+    def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
+        return self.memory.get_many(keys, version)
+
+    def clear(self) -> None:
+        """Deletes every entry of the store, as ``LocMemCache`` does."""
+        self.memory.clear()
+
+    # For asyncio: nothing here waits, so nothing needs a thread.
+
+    async def aget(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        return self.get(key, default, version)
+
+    async def aset(
+        self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> None:
+        self.set(key, value, timeout, version)
+
+    async def aadd(
+        self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> bool:
+        return self.add(key, value, timeout, version)
+
+    async def atouch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self.touch(key, timeout, version)
+
+    async def adelete(self, key: Any, version: int | None = None) -> bool:
+        return self.delete(key, version)
+
+    async def ahas_key(self, key: Any, version: int | None = None) -> bool:
+        return self.has_key(key, version)
+
+    async def aincr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return self.incr(key, delta, version)
+
+    async def adecr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return self.decr(key, delta, version)
+
+    async def aincr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return self.incr_version(key, delta, version)
+
+    async def adecr_version(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return self.decr_version(key, delta, version)
+
+    async def aget_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
+        return self.get_many(keys, version)
+
+    async def aset_many(
+        self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> list[Any]:
+        return self.set_many(data, timeout, version)
+
+    async def adelete_many(self, keys: Iterable[Any], version: int | None = None) -> None:
+        self.delete_many(keys, version)
+
+    async def aclear(self) -> None:
+        self.clear()
+
+    async def aclose(self, **kwargs: Any) -> None:
+        self.close(**kwargs)
+
+
+def _store_of(name: str, *options: Any) -> _core.MemoryStore:
+    """The store of a LOCATION; a new one when its options have changed."""
+    known = _stores.get(name)
+    if known is None or known[0] != options:
+        known = (options, _core.MemoryStore(*options))
+        _stores[name] = known
+    return known[1]
+
+
+def _whole(options: Mapping[str, Any], name: str, default: int | None) -> int | None:
+    value = options.get(name, default)
+    if value is None or (type(value) is int and value > 0):
+        return cast("int | None", value)
+    raise ImproperlyConfigured(
+        f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"
+    )

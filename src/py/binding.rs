@@ -1,8 +1,8 @@
 //! What a wrapper uses until the next reconfiguration, and calls bound to it.
 
 use super::bind::{Mismatch, Values, explain};
-use super::encode::Encoder;
 use super::copying::Kept;
+use super::encode::Encoder;
 use super::fields::{Caller, QUERY_STRING, Source, write_query};
 use super::index::Index;
 use super::judge::{Judge, Lifetime};

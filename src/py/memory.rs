@@ -148,11 +148,7 @@ impl Memory {
 
     /// Deletes a value; whether there was one.
     #[pyo3(signature = (key, version=None))]
-    fn delete(
-        &self,
-        key: &Bound<'_, PyAny>,
-        version: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
+    fn delete(&self, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         Ok(self.view.delete(&self.view.text(key, version)?))
     }
 

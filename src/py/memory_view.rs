@@ -46,10 +46,7 @@ impl Vault {
     pub fn is_valid(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
         !entry.is_over(now)
-            && entry
-                .fill
-                .as_ref()
-                .is_none_or(|fill| self.table.holds(fill.epoch, &fill.fence, now))
+            && entry.fill.as_ref().is_none_or(|fill| self.table.holds(fill.epoch, &fill.fence, now))
     }
 }
 
@@ -202,7 +199,9 @@ impl View {
         } else {
             let wrong = |_| {
                 let kind = timeout.get_type();
-                PyTypeError::new_err(format!("a timeout is a number of seconds or None, not {kind}"))
+                PyTypeError::new_err(format!(
+                    "a timeout is a number of seconds or None, not {kind}"
+                ))
             };
             Some(timeout.extract().map_err(wrong)?)
         };
@@ -244,11 +243,7 @@ impl View {
         let entry = Entry::new(kept, bytes, header.expires_at.unwrap_or(NEVER), Some(fill));
         let store = &self.vault.store;
         drop(store.remove(KeyRef::text(call.text)));
-        store.insert(
-            KeyRef::call(call.family, call.canonical).to_key(),
-            entry,
-            &Expected::Anything,
-        )
+        store.insert(KeyRef::call(call.family, call.canonical).to_key(), entry, &Expected::Anything)
     }
 
     /// Deletes the entries of a function's smaller versions; how many there were.
@@ -339,12 +334,11 @@ impl Generations for View {
 }
 
 fn push(text: &mut Text, part: &Bound<'_, PyString>) -> PyResult<()> {
-    match part.to_str() {
-        Ok(part) => text.extend_from_slice(part.as_bytes()),
-        Err(_) => {
-            let bytes = part.call_method1("encode", ("utf-8", "surrogatepass"))?;
-            text.extend_from_slice(bytes.cast::<PyBytes>()?.as_bytes());
-        }
+    if let Ok(part) = part.to_str() {
+        text.extend_from_slice(part.as_bytes());
+    } else {
+        let bytes = part.call_method1("encode", ("utf-8", "surrogatepass"))?;
+        text.extend_from_slice(bytes.cast::<PyBytes>()?.as_bytes());
     }
     Ok(())
 }

@@ -288,11 +288,7 @@ impl Session {
         Err(PyRuntimeError::new_err("this is not what the call asked for"))
     }
 
-    fn go_on<'py>(
-        &mut self,
-        py: Python<'py>,
-        mut answer: Option<Replies>,
-    ) -> PyResult<Step<'py>> {
+    fn go_on<'py>(&mut self, py: Python<'py>, mut answer: Option<Replies>) -> PyResult<Step<'py>> {
         loop {
             match self.flow.resume(answer.take()) {
                 Progress::Over(outcome) => return self.over(py, outcome),
@@ -305,14 +301,18 @@ impl Session {
     }
 
     /// Answers what our own store can answer at once; anything else comes back.
-    fn at_hand(&mut self, py: Python<'_>, ask: Ask<Shared>) -> PyResult<Result<Replies, Ask<Shared>>> {
+    fn at_hand(
+        &mut self,
+        py: Python<'_>,
+        ask: Ask<Shared>,
+    ) -> PyResult<Result<Replies, Ask<Shared>>> {
         let Some(memory) = &self.binding.memory else { return Ok(Err(ask)) };
         let parts = &self.prepared.parts;
         Ok(Ok(match ask {
             Ask::Read { .. } => {
-                let entry = memory.call(&self.prepared.canonical).map(|entry| {
-                    Blob::Held(header(&entry, self.binding.fingerprint), entry)
-                });
+                let entry = memory
+                    .call(&self.prepared.canonical)
+                    .map(|entry| Blob::Held(header(&entry, self.binding.fingerprint), entry));
                 let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
                 Answer::Snapshot(Some(snapshot))
             }
@@ -321,7 +321,8 @@ impl Session {
                 Answer::Done(true)
             }
             Ask::Store { entry, .. } => {
-                let (Some(kept), Some((header, _))) = (self.kept.take(), entry::open(&entry)) else {
+                let (Some(kept), Some((header, _))) = (self.kept.take(), entry::open(&entry))
+                else {
                     return Ok(Ok(Answer::Done(false)));
                 };
                 let call = StoredCall {

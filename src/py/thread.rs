@@ -3,9 +3,9 @@
 use super::binding::{Binding, Prepared, unusable_status};
 use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
-use super::session::{Landing, Session, Step, snapshot};
 use super::plan::is_touched;
 use super::process;
+use super::session::{Landing, Session, Step, snapshot};
 use super::wrapper::Wrapper;
 use super::written::Written;
 use crate::call::{First, Mode, Status, Times, valid_in, valid_with};
@@ -191,7 +191,8 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
             }
             Err(error) => return Err(error),
         };
-        let check = |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
+        let check =
+            |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
         let found = entry.as_ref().and_then(check);
         (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
     } else {

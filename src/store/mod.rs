@@ -42,6 +42,9 @@ pub struct Store<V> {
 impl<V> Store<V> {
     /// A store for about `max_bytes` bytes. With `max_entries` every entry counts as at least its share
     /// of them, so there are never more.
+    ///
+    /// # Panics
+    /// Never: both capacities are given.
     #[must_use]
     pub fn new(max_bytes: u64, max_entries: Option<u64>) -> Self {
         let least = max_entries.map_or(1, |most| max_bytes.div_ceil(most.max(1)));
@@ -52,8 +55,7 @@ impl<V> Store<V> {
             .weight_capacity(max_bytes)
             .build()
             .expect("both capacities are set");
-        let entries =
-            Cache::with_options(options, Weights { least }, RandomState::new(), Leaving);
+        let entries = Cache::with_options(options, Weights { least }, RandomState::new(), Leaving);
         Self { entries, names: Mutex::default() }
     }
 
@@ -94,22 +96,27 @@ impl<V> Store<V> {
         if !as_expected {
             return false;
         }
-        if let Some(fill) = &entry.fill
-            && let Some(before) = names.insert(fill.name, key.clone())
+        let entry = Arc::new(entry);
+        let name = entry.fill.as_ref().map(|fill| fill.name);
+        if let Some(before) = name.and_then(|name| names.remove(&name))
             && before != key
         {
             // The same call, read by another plan or under other rules.
             leaving.extend(self.entries.remove(&before));
         }
-        let mut evicted = Left::default();
-        self.entries.insert_with_lifecycle(key.clone(), Arc::new(entry), &mut evicted);
-        for (key, entry) in &evicted {
+        self.entries.insert_with_lifecycle(key.clone(), Arc::clone(&entry), &mut leaving);
+        for (key, entry) in &leaving {
             forget(&mut names, key, entry);
         }
+        let stays = self.entries.peek(&key).is_some_and(|there| Arc::ptr_eq(&there, &entry));
+        if let Some(name) = name
+            && stays
+        {
+            names.insert(name, key);
+        }
         drop(names);
-        let rejected = evicted.iter().any(|(gone, _)| *gone == key);
-        drop((there, leaving, evicted));
-        !rejected
+        drop((there, leaving));
+        stays
     }
 
     /// Removes the entry under a key, and returns it.
@@ -198,7 +205,7 @@ impl<V> Weighter<Key, Arc<Entry<V>>> for Weights {
 
 type Left<V> = smallvec::SmallVec<[(Key, Arc<Entry<V>>); 4]>;
 
-/// Gathers what is evicted, to be dropped by who asked.
+/// Gathers what is evicted or replaced, to be dropped by who asked.
 #[derive(Clone)]
 struct Leaving;
 

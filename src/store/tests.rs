@@ -1,0 +1,156 @@
+//! The store against what it promises: no entry lost but by eviction, names and entries in step.
+
+use super::{Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, name_of};
+use std::sync::Arc;
+
+const ROOM: u64 = 1 << 20;
+
+fn entry(value: u32) -> Entry<u32> {
+    Entry::new(value, 4, NEVER, None)
+}
+
+fn family(id: u64) -> Arc<Family> {
+    Arc::new(Family { id: [id, id], view: 0, lineage: 0, version: 1 })
+}
+
+fn fill(family: &Arc<Family>, text: &str) -> Fill {
+    Fill {
+        family: Arc::clone(family),
+        name: name_of(text.as_bytes()),
+        cached_at: 0,
+        fill_ms: 0,
+        epoch: 0,
+        fence: Box::new([(1, 1)]),
+    }
+}
+
+fn text(text: &str) -> Key {
+    KeyRef::text(text.as_bytes()).to_key()
+}
+
+fn put(store: &Store<u32>, key: &Key, value: u32) {
+    assert!(store.insert(key.clone(), entry(value), &Expected::Anything));
+}
+
+fn value(store: &Store<u32>, key: &Key) -> Option<u32> {
+    store.find(key.as_ref()).map(|entry| entry.value)
+}
+
+#[test]
+fn calls_and_texts_of_the_same_bytes_are_apart() {
+    let store = Store::new(ROOM, None);
+    let (one, two) = (family(1), family(2));
+    let keys =
+        [text("key"), KeyRef::call(&one, b"key").to_key(), KeyRef::call(&two, b"key").to_key()];
+    for (value, key) in (0..).zip(&keys) {
+        put(&store, key, value);
+    }
+    for (number, key) in (0..).zip(&keys) {
+        assert_eq!(value(&store, key), Some(number));
+    }
+}
+
+#[test]
+fn a_call_is_found_by_the_text_of_its_key_until_it_is_gone() {
+    let store = Store::new(ROOM, None);
+    let family = family(1);
+    let key = KeyRef::call(&family, b"call").to_key();
+    let put = || {
+        let entry = Entry::new(1, 4, NEVER, Some(fill(&family, "text")));
+        assert!(store.insert(key.clone(), entry, &Expected::Anything));
+    };
+    let name = name_of(b"text");
+    put();
+    assert_eq!(
+        store.named(name).map(|(found, entry)| (found, entry.value)),
+        Some((key.clone(), 1))
+    );
+    store.remove(key.as_ref());
+    assert!(store.named(name).is_none() && !store.has_names());
+    put();
+    store.clear();
+    assert!(store.is_empty() && !store.has_names());
+}
+
+#[test]
+fn a_call_that_another_plan_reads_replaces_the_old_one() {
+    let store = Store::new(ROOM, None);
+    let (old, new) = (family(1), family(2));
+    for (value, family) in [(1, &old), (2, &new)] {
+        let entry = Entry::new(value, 4, NEVER, Some(fill(family, "text")));
+        store.insert(KeyRef::call(family, b"call").to_key(), entry, &Expected::Anything);
+    }
+    assert!(store.find(KeyRef::call(&old, b"call")).is_none());
+    assert_eq!(store.named(name_of(b"text")).map(|(_, entry)| entry.value), Some(2));
+}
+
+#[test]
+fn what_is_stored_on_a_condition_is_stored_only_then() {
+    let store = Store::new(ROOM, None);
+    let key = text("key");
+    assert!(store.insert(key.clone(), entry(1), &Expected::Nothing { now: 0 }));
+    assert!(!store.insert(key.clone(), entry(2), &Expected::Nothing { now: 0 }));
+    let first = store.find(key.as_ref()).unwrap();
+    assert!(store.insert(key.clone(), entry(3), &Expected::This(&first)));
+    assert!(!store.insert(key.clone(), entry(4), &Expected::This(&first)));
+    assert_eq!(value(&store, &key), Some(3));
+    first.touch(5);
+    store.find(key.as_ref()).unwrap().touch(5);
+    assert!(store.insert(key.clone(), entry(6), &Expected::Nothing { now: 5 }));
+}
+
+#[test]
+fn a_wrappers_entry_never_gets_a_later_end() {
+    let entry = Entry::new(1, 4, 10, Some(fill(&family(1), "text")));
+    entry.touch(20);
+    assert!(entry.is_over(10));
+    entry.touch(5);
+    assert!(entry.is_over(5) && !entry.is_over(4));
+}
+
+#[test]
+fn the_bounds_hold_and_names_go_with_their_entries() {
+    let family = family(1);
+    let bytes = Store::new(ROOM, None);
+    let few = Store::new(ROOM, Some(100));
+    for number in 0..20_000_u32 {
+        let text = number.to_string();
+        let key = KeyRef::call(&family, text.as_bytes()).to_key();
+        for store in [&bytes, &few] {
+            let entry = Entry::new(number, 400, NEVER, Some(fill(&family, &text)));
+            store.insert(key.clone(), entry, &Expected::Anything);
+        }
+    }
+    assert!(bytes.weight() <= ROOM && bytes.len() > 500, "{} of {}", bytes.len(), bytes.weight());
+    assert!(few.len() <= 100 && few.len() > 50, "{}", few.len());
+    for store in [&bytes, &few] {
+        assert_eq!(store.names.lock().len(), store.len());
+    }
+}
+
+#[test]
+fn a_scan_does_not_push_out_what_is_in_use() {
+    let store = Store::new(ROOM, None);
+    let used: Vec<Key> = (0..100).map(|number| text(&format!("used{number}"))).collect();
+    for key in &used {
+        put(&store, key, 1);
+    }
+    for number in 0..100_000 {
+        if number % 100 == 0 {
+            used.iter().for_each(|key| drop(store.find(key.as_ref())));
+        }
+        put(&store, &text(&format!("scanned{number}")), 2);
+    }
+    let left = used.iter().filter(|key| value(&store, key).is_some()).count();
+    assert!(left >= 95, "{left} of 100 are left");
+}
+
+#[test]
+fn what_is_larger_than_its_share_is_not_stored() {
+    let store = Store::new(ROOM, None);
+    let key = text("key");
+    put(&store, &key, 1);
+    let large = Entry::new(2, 1 << 20, NEVER, None);
+    assert!(!store.insert(key.clone(), large, &Expected::Anything));
+    assert_eq!(value(&store, &key), None, "the value that was to be replaced is gone");
+}

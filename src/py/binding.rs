@@ -29,6 +29,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The cache and settings that a wrapper uses until the next reconfiguration.
@@ -44,6 +45,8 @@ pub struct Binding {
     pub memory: Option<Remembered>,
     /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
     pub covered: bool,
+    /// Whether calls may look for a quick hit.
+    pub is_quick: bool,
     sharing: Sharing,
     flight_timeout: Duration,
     lease_timeout: Duration,
@@ -139,6 +142,8 @@ impl Wrapper {
         }
         let spec: BindingSpec<'_> = slf.call_method0("_bind")?.extract()?;
         let binding = Arc::new(slf.get().compile_binding(spec)?);
+        let this = slf.get();
+        this.is_quick.store(binding.is_quick, Ordering::Relaxed);
         let replaced =
             std::mem::replace(&mut *slf.get().binding.lock(), (epoch, Some(Arc::clone(&binding))));
         drop(replaced);
@@ -186,8 +191,11 @@ impl Wrapper {
             }
         }
         let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
+        let covered = rules.iter().all(mapped);
+        let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         Ok(Binding {
-            covered: rules.iter().all(mapped),
+            is_quick: enabled && stores && covered && memory.is_some(),
+            covered,
             memory,
             enabled,
             transactional: !storage.getattr("database")?.is_none(),

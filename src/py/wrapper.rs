@@ -24,6 +24,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A parameter as Python describes it: name, kind, default, whether there is one.
 pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -46,6 +47,8 @@ pub struct Wrapper {
     pub owner: Option<(String, String)>,
     /// The configuration epoch, and what was looked up in it.
     pub binding: Mutex<(u64, Option<Arc<Binding>>)>,
+    /// Whether the last binding allows for [`Wrapper::quick`].
+    pub is_quick: AtomicBool,
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
 }
@@ -100,6 +103,7 @@ impl Wrapper {
             asynchronous,
             owner,
             binding: Mutex::new((0, None)),
+            is_quick: AtomicBool::new(false),
             flights: Arc::default(),
         })
     }

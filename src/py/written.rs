@@ -18,6 +18,13 @@ pub struct Written<'py> {
     values: Option<Values<'py>>,
 }
 
+impl From<Encoder> for Written<'_> {
+    /// A call whose arguments needed no binding.
+    fn from(encoder: Encoder) -> Self {
+        Self { encoder, run: Run::default(), values: None }
+    }
+}
+
 impl Wrapper {
     /// Writes the canonical bytes of a call. With `scoped` also what its scopes are made of.
     pub fn write<'py>(
@@ -27,7 +34,7 @@ impl Wrapper {
         scoped: bool,
     ) -> PyResult<Written<'py>> {
         if let Some(encoder) = self.straight(args, kwargs)? {
-            return Ok(Written { encoder, run: Run::default(), values: None });
+            return Ok(encoder.into());
         }
         let py = args.py();
         let values = self.bind(args, kwargs, false)?;

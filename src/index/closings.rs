@@ -9,8 +9,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Below this many, nobody looks for closings that were never opened.
 const WORTH_PRUNING: usize = 4096;
 
-/// A cell, and until when it may be there (ms).
-type Cell = (u64, i64);
+/// What one closing has left.
+pub struct Cell {
+    /// The address of the memory in which it is.
+    pub memory: usize,
+    /// What is in it.
+    pub word: u64,
+    /// Until when it may be there (ms).
+    pub until: i64,
+}
 
 #[derive(Default)]
 struct Open {
@@ -33,19 +40,19 @@ impl Closings {
     }
 
     /// Writes down what `writer` has to clear.
-    pub fn add(&self, scope: &ScopeId, writer: u64, cell: u64, until: i64, now: i64) {
+    pub fn add(&self, scope: &ScopeId, writer: u64, cell: Cell, now: i64) {
         let mut open = self.of_process().open.lock();
         if open.cells.len() >= open.prune_at.max(WORTH_PRUNING) {
-            open.cells.retain(|_, cells| cells.iter().any(|(_, until)| *until > now));
+            open.cells.retain(|_, cells| cells.iter().any(|cell| cell.until > now));
             open.prune_at = open.cells.len() * 2;
         }
-        open.cells.entry((writer, *scope)).or_default().push((cell, until));
+        open.cells.entry((writer, *scope)).or_default().push(cell);
     }
 
     /// What `writer` has to clear, once.
-    pub fn take(&self, scope: &ScopeId, writer: u64) -> Vec<u64> {
+    pub fn take(&self, scope: &ScopeId, writer: u64) -> Vec<Cell> {
         let cells = self.of_process().open.lock().cells.remove(&(writer, *scope));
-        cells.unwrap_or_default().into_iter().map(|(cell, _)| cell).collect()
+        cells.unwrap_or_default()
     }
 
     fn of_process(&self) -> &OfProcess {

@@ -1,5 +1,6 @@
 //! What a table is made of: nothing but atomic words, so that it can lie in a file.
 
+use super::host::Mapping;
 use super::slots::{self, Slots};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,6 +8,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 /// Generations of one table. Scopes that meet in a slot are only invalidated together.
 pub const SLOTS: usize = 1 << 20;
 const CELLS: usize = slots::cells(SLOTS);
+
+/// How often a hit looks whether the memory is still the right one (ms).
+const LOOK_EVERY_MS: i64 = 1000;
+/// Which word of the label has the time of birth.
+pub const LABEL_BORN: usize = 4;
 
 /// A word with a cache line to itself.
 #[repr(C)]
@@ -16,8 +22,8 @@ pub struct Line(pub AtomicU64, [AtomicU64; 7]);
 /// which nothing has changed yet.
 #[repr(C)]
 pub struct Memory {
-    /// What a file says of itself.
-    pub label: [AtomicU64; 8],
+    /// What a file says of itself, the time of its birth (ms since the epoch) included.
+    label: [AtomicU64; 8],
     /// Read by every hit: changes when every entry is void.
     pub epoch: Line,
     floor: Line,
@@ -46,6 +52,11 @@ impl Memory {
         self.generations[slot as usize % SLOTS].load(Ordering::Acquire)
     }
 
+    /// When the file was made in which this is (ms since the epoch).
+    pub fn born(&self) -> i64 {
+        self.label[LABEL_BORN].load(Ordering::Relaxed).cast_signed()
+    }
+
     /// A tag that no other closing has for a while.
     pub fn tag(&self) -> u64 {
         slots::tag(self.tags.0.fetch_add(1, Ordering::Relaxed))
@@ -70,10 +81,9 @@ pub fn unique() -> u64 {
 /// The memory that a table uses, or has used, and how it came by it.
 pub struct Region {
     memory: NonNull<Memory>,
-    #[allow(dead_code)] // until there are files
     source: Source,
     /// When a hit looks next whether this is still the right memory (ms).
-    pub next_look: AtomicI64,
+    next_look: AtomicI64,
     /// The one that this one replaced. It stays until the table goes: a reader may be inside.
     pub previous: *mut Region,
 }
@@ -82,6 +92,10 @@ pub struct Region {
 pub enum Source {
     /// Memory of this process.
     Private,
+    /// The same, because the file is out of reach: why.
+    InsteadOfFile(String),
+    /// A mapped file.
+    File(Mapping),
 }
 
 // SAFETY: what it points to is made of atomics and lives as long as the region does.
@@ -95,10 +109,15 @@ impl Region {
         // SAFETY: all zeroes are a valid `Memory`, which has no padding and nothing but atomics.
         let memory = unsafe { Box::<Memory>::new_zeroed().assume_init() };
         memory.epoch.0.store(unique(), Ordering::Release);
-        Self::new(NonNull::from(Box::leak(memory)), source)
+        // SAFETY: it is ours until the region frees it.
+        unsafe { Self::over(NonNull::from(Box::leak(memory)), source) }
     }
 
-    pub(super) fn new(memory: NonNull<Memory>, source: Source) -> Self {
+    /// Memory that came from `source`.
+    ///
+    /// # Safety
+    /// The memory stays valid until the region is dropped, which ends it as its source asks for.
+    pub unsafe fn over(memory: NonNull<Memory>, source: Source) -> Self {
         Self { memory, source, next_look: AtomicI64::new(0), previous: std::ptr::null_mut() }
     }
 
@@ -107,11 +126,32 @@ impl Region {
         // SAFETY: it is valid as long as `self` is.
         unsafe { self.memory.as_ref() }
     }
+
+    /// Whether it is time to look if this is still the right memory.
+    #[inline]
+    pub fn is_due(&self, now: i64) -> bool {
+        // Further ahead than it is ever put, if the clock was set back. Clocks differ by a little.
+        let left = self.next_look.load(Ordering::Relaxed).wrapping_sub(now);
+        !(0..=2 * LOOK_EVERY_MS).contains(&left)
+    }
+
+    /// Puts the next look off.
+    pub fn look_after(&self, now: i64) {
+        self.next_look.store(now.saturating_add(LOOK_EVERY_MS), Ordering::Relaxed);
+    }
+
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: it was made from a `Box` by `Region::private`.
-        drop(unsafe { Box::from_raw(self.memory.as_ptr()) });
+        match &self.source {
+            // SAFETY: it is this region's, and nobody borrows it.
+            Source::File(_) => unsafe { Mapping::unmap(self.memory) },
+            // SAFETY: it was made from a `Box` by `Region::private`.
+            _ => drop(unsafe { Box::from_raw(self.memory.as_ptr()) }),
+        }
     }
 }

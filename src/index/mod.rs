@@ -1,12 +1,17 @@
 //! The prefix index: which generation each scope is in.
 
 mod closings;
+mod host;
 mod memory;
 mod process;
 mod slots;
 mod table;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
+pub use host::HostError;
 pub use process::ProcessIndex;
 pub use table::Table;
 pub use token::{ScopeId, Token};

@@ -130,11 +130,9 @@ impl<W: Word> Slots<'_, W> {
     }
 
     /// Ends the closings of a slot that left these cells.
-    pub fn open(&self, slot: u32, own: &[u64], now: i64) {
+    pub fn open(&self, slot: u32, own: impl Iterator<Item = u64>, now: i64) {
         self.renew(slot, now);
-        for word in own {
-            self.clear(slot, *word);
-        }
+        own.for_each(|word| self.clear(slot, word));
     }
 
     /// Frees one cell with exactly this word. Another writer's equal word in a second cell stays.

@@ -1,15 +1,18 @@
 //! Generations that a hit checks in a few nanoseconds, for entries that live in this process.
 
-use super::closings::Closings;
+use super::closings::{Cell, Closings};
+use super::host::{HostError, HostFile};
 use super::memory::{Memory, Region, SLOTS, Source};
 use super::{Generations, ScopeId, Token, slots};
 use crate::clock;
+use std::path::Path;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 #[allow(clippy::cast_possible_truncation)] // twenty bits
 const SLOT_MASK: u32 = SLOTS as u32 - 1;
-/// How often a hit looks whether the file is still there (ms).
-const LOOK_EVERY_MS: i64 = 1000;
+/// For how long after the birth of a file nobody stores under it who knew the one before: longer than
+/// closings live, which some writer may have left in that one (ms).
+const GRACE_MS: i64 = 10_000;
 /// A generation that no slot ever has.
 const NEVER: u64 = u64::MAX;
 
@@ -22,18 +25,38 @@ pub struct Table {
     /// Replaced ones hang on to it.
     region: AtomicPtr<Region>,
     closings: Closings,
+    file: Option<HostFile>,
 }
 
 impl Table {
     /// A table in memory of this process alone.
     #[must_use]
     pub fn private() -> Self {
-        Self::over(Region::private(Source::Private))
+        Self::over(Region::private(Source::Private), None)
     }
 
-    pub(super) fn over(region: Region) -> Self {
+    /// The table in this file, which all processes that name it share. It is made if it is not there.
+    ///
+    /// A file that is deleted or replaced is noticed: by a hit within a second, by everything else at
+    /// once. Whoever truncates it kills those that map it.
+    pub fn host(path: &Path) -> Result<Self, HostError> {
+        let file = HostFile::at(path)?;
+        Ok(Self::over(file.map()?, Some(file)))
+    }
+
+    fn over(region: Region, file: Option<HostFile>) -> Self {
         let region = AtomicPtr::new(Box::into_raw(Box::new(region)));
-        Self { region, closings: Closings::new() }
+        Self { region, closings: Closings::new(), file }
+    }
+
+    /// Why the file that was there is out of reach. All scopes are closed meanwhile, since nobody would
+    /// hear of what the other processes invalidate.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self.region().source() {
+            Source::InsteadOfFile(reason) => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     /// Changes when every entry is void: a `clear()` of any process, another file in place of this one.
@@ -79,10 +102,8 @@ impl Table {
     #[must_use]
     pub fn holds(&self, epoch: u64, fence: &[(u32, u64)], now_ms: i64) -> bool {
         let mut region = self.region();
-        // In the past, or further ahead than it is ever put: the clock was set back.
-        let left = region.next_look.load(Ordering::Relaxed).wrapping_sub(now_ms);
-        if !(0..=LOOK_EVERY_MS).contains(&left) {
-            region = self.look(region, now_ms);
+        if region.is_due(now_ms) {
+            region = self.look(now_ms);
         }
         let memory = region.memory();
         memory.epoch.0.load(Ordering::Acquire) == epoch
@@ -96,7 +117,7 @@ impl Table {
             let now = clock::now_ms();
             let done = act(region.memory(), now);
             // Afterwards, because what was done to a file that is gone by now was done to nothing.
-            let current = self.look(region, now);
+            let current = self.look(now);
             if std::ptr::eq(current, region) {
                 return done;
             }
@@ -105,17 +126,64 @@ impl Table {
     }
 
     #[inline]
-    fn region(&self) -> &Region {
+    pub(super) fn region(&self) -> &Region {
         // SAFETY: it came from a `Box`, which lives until `self` is dropped, replaced or not.
         unsafe { &*self.region.load(Ordering::Acquire) }
     }
 
     /// Looks whether this is still the right memory; the answer is the one that is.
     #[cold]
-    #[allow(clippy::unused_self)] // until there are files
-    fn look<'a>(&'a self, region: &'a Region, now: i64) -> &'a Region {
-        region.next_look.store(now + LOOK_EVERY_MS, Ordering::Relaxed);
-        region
+    fn look(&self, now: i64) -> &Region {
+        let region = self.region();
+        // To try what has failed costs more than to see that nothing has changed.
+        if matches!(region.source(), Source::InsteadOfFile(_)) && !region.is_due(now) {
+            return region;
+        }
+        region.look_after(now);
+        match (&self.file, region.source()) {
+            (Some(file), Source::File(mapping)) if file.is_still(mapping) => region,
+            (Some(file), _) => self.replace(file, region, now),
+            (None, _) => region,
+        }
+    }
+
+    fn replace<'a>(&'a self, file: &HostFile, old: &'a Region, now: i64) -> &'a Region {
+        let mut new = match (file.map(), old.source()) {
+            (Ok(new), source) => match (new.source(), source) {
+                (Source::File(now), Source::File(then)) if now.is_of_same_file(then) => return old,
+                _ => new,
+            },
+            (Err(_), Source::InsteadOfFile(_)) => return old,
+            (Err(error), _) => {
+                let new = Region::private(Source::InsteadOfFile(error.to_string()));
+                new.memory().slots().close_all(i64::MAX);
+                new
+            }
+        };
+        match (old.source(), new.source()) {
+            // What was invalidated meanwhile did not reach the others.
+            (Source::InsteadOfFile(_), _) => new.memory().clear(now),
+            // Those who still map the old one learn of it at their next hit, and before this process
+            // writes anything that they would miss.
+            _ => old.memory().clear(now),
+        }
+        if matches!(new.source(), Source::File(_)) {
+            let grace = new.memory().born().saturating_add(GRACE_MS);
+            if now < grace {
+                // A writer who has closed scopes in the old file may be committing just now.
+                new.memory().slots().close_all(grace);
+                new.memory().clear(now);
+            }
+        }
+        new.look_after(now);
+        let old = std::ptr::from_ref(old).cast_mut();
+        new.previous = old;
+        let new = Box::into_raw(Box::new(new));
+        if self.region.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: nobody else has seen it.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        self.region()
     }
 }
 
@@ -138,8 +206,9 @@ impl Generations for Table {
     fn close(&self, scope: &ScopeId, writer: u64, until: i64) {
         let slot = self.slot(scope);
         self.with(|memory, now| {
-            if let Some(cell) = memory.slots().close(slot, until, memory.tag(), now) {
-                self.closings.add(scope, writer, cell, until, now);
+            if let Some(word) = memory.slots().close(slot, until, memory.tag(), now) {
+                let cell = Cell { memory: std::ptr::from_ref(memory).addr(), word, until };
+                self.closings.add(scope, writer, cell, now);
             }
         });
     }
@@ -147,7 +216,10 @@ impl Generations for Table {
     fn open(&self, scope: &ScopeId, writer: u64) {
         let slot = self.slot(scope);
         let own = self.closings.take(scope, writer);
-        self.with(|memory, now| memory.slots().open(slot, &own, now));
+        self.with(|memory, now| {
+            let here = own.iter().filter(|cell| cell.memory == std::ptr::from_ref(memory).addr());
+            memory.slots().open(slot, here.map(|cell| cell.word), now);
+        });
     }
 
     fn clear(&self) {
@@ -165,6 +237,3 @@ impl Drop for Table {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

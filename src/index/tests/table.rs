@@ -1,0 +1,229 @@
+//! A table in memory of this process.
+
+use super::{fence, holds, is_closed, scope, soon};
+use crate::clock;
+use crate::index::slots::{self, BUCKET, drawn_at};
+use crate::index::{Generations, Table, Token};
+
+#[test]
+fn a_generation_stays_until_renewed() {
+    let table = Table::private();
+    let scopes = [scope(1), scope(2), scope(3)];
+    let entry = fence(&table, &scopes).unwrap();
+    assert!(holds(&table, &entry));
+    table.renew(&scope(4));
+    assert!(holds(&table, &entry));
+    table.renew(&scopes[1]);
+    assert!(!holds(&table, &entry));
+    assert!(holds(&table, &fence(&table, &scopes).unwrap()));
+}
+
+#[test]
+fn generations_grow_and_never_come_again() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let mut last = table.generation(1);
+    for round in 0..100_000 {
+        // Whatever the clock does.
+        slots.renew(1, clock::now_ms() - round % 3 * 1000);
+        let next = table.generation(1);
+        assert!(next > last);
+        last = next;
+    }
+}
+
+#[test]
+fn tokens_are_generations_with_their_time() {
+    let table = Table::private();
+    let before = clock::now_ms();
+    table.renew(&scope(1));
+    let generation = table.generation(1);
+    let token = Table::token(generation);
+    assert!((before..=clock::now_ms()).contains(&token.drawn_at()));
+    assert_eq!(Table::generation_of(&token), generation);
+    assert_eq!(table.get(&scope(1)), Some(token));
+    let untouched = Table::token(0);
+    assert_eq!(Table::generation_of(&untouched), 0);
+    assert!(untouched.number() != 0 && !untouched.is_closed() && untouched.drawn_at() < before);
+    for foreign in [Token::closed(), Token::fresh(), Token([0; 16]), Token([255; 16])] {
+        assert_eq!(Table::generation_of(&foreign), u64::MAX);
+    }
+}
+
+#[test]
+fn a_closed_scope_opens_when_its_last_writer_is_done() {
+    let table = Table::private();
+    let before = fence(&table, &[scope(7)]).unwrap();
+    table.close(&scope(7), 1, soon());
+    assert!(!holds(&table, &before));
+    table.close(&scope(7), 2, soon());
+    table.open(&scope(7), 1);
+    assert!(table.get(&scope(7)).is_some_and(|token| token.is_closed()));
+    // Its neighbours are not closed.
+    assert!(!is_closed(&table, 6) && !is_closed(&table, 7 + 64));
+    table.open(&scope(7), 2);
+    assert!(holds(&table, &fence(&table, &[scope(7)]).unwrap()));
+}
+
+#[test]
+fn two_scopes_of_one_slot_are_opened_one_by_one() {
+    let table = Table::private();
+    let mut twin = scope(7);
+    twin.0[15] = 1;
+    table.close(&scope(7), 1, soon());
+    table.close(&twin, 1, soon());
+    table.open(&twin, 1);
+    assert!(is_closed(&table, 7));
+    table.open(&scope(7), 1);
+    assert!(!is_closed(&table, 7));
+}
+
+#[test]
+fn times_that_make_no_sense_do_no_harm() {
+    let table = Table::private();
+    table.close(&scope(7), 1, i64::MIN);
+    assert!(!is_closed(&table, 7));
+    table.close(&scope(7), 1, i64::MAX);
+    assert!(is_closed(&table, 7));
+    table.open(&scope(7), 1);
+    assert!(!is_closed(&table, 7));
+}
+
+/// After any part of a closing that its writer did not live to finish: the scope is closed as long as
+/// he may be alive, and then has a generation from after his death.
+#[test]
+fn whatever_a_killed_writer_leaves_ends_with_its_time() {
+    for steps in 0..4 {
+        let table = Table::private();
+        let slots = table.region().memory().slots();
+        let now = clock::now_ms();
+        let before = slots.read(7, now).unwrap();
+        let cell = slots.put(7, now + 5000, 1, now).unwrap();
+        assert_eq!(table.generation(7), before);
+        for step in 0..steps {
+            match step {
+                0 | 1 => slots.renew(7, now), // of his closing, of his opening
+                _ => slots.clear(7, cell),
+            }
+        }
+        let opened = steps == 3;
+        assert_eq!(slots.read(7, now).is_some(), opened);
+        assert_eq!(slots.read(7, now + 4999).is_some(), opened);
+        let after = slots.read(7, now + 5000).unwrap();
+        assert!(opened || drawn_at(after) == now + 5000);
+        assert_eq!(slots.read(7, now + 9000), Some(after));
+    }
+}
+
+#[test]
+fn a_writer_who_was_taken_for_dead_does_not_open_for_another() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let now = clock::now_ms();
+    let fill = |first| (first..first + 8).map(|tag| slots.put(7, now + 10, tag, now)).collect();
+    let stopped: Vec<Option<u64>> = fill(1);
+    let later = now + 20;
+    for tag in 11..19 {
+        // All take over the cells of those who stopped, one of them at the very same deadline.
+        assert!(slots.put(7, later + 5000, tag, later).is_some());
+    }
+    slots.open(7, stopped.into_iter().flatten(), later);
+    assert!((0..8).all(|_| slots.read(7, later + 4999).is_none()));
+    assert!(slots.read(7, later + 5000).is_some_and(|found| drawn_at(found) == later + 5000));
+}
+
+#[test]
+fn too_many_writers_of_one_scope_share_a_cell() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let now = clock::now_ms();
+    let cells: Vec<u64> = (1..=8).map(|tag| slots.put(7, now + 100, tag, now).unwrap()).collect();
+    assert_eq!(cells.len(), BUCKET);
+    assert_eq!(slots.close(7, now + 200, 9, now), None);
+    slots.open(7, cells.into_iter(), now);
+    slots.open(7, std::iter::empty(), now);
+    assert_eq!(slots.read(7, now + 199), None);
+    // Nobody else notices.
+    assert!(slots.read(6, now).is_some());
+    assert!(slots.read(7, now + 200).is_some_and(|found| drawn_at(found) == now + 200));
+}
+
+#[test]
+fn a_full_bucket_closes_the_table_for_a_while() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let now = clock::now_ms();
+    for slot in 0..8 {
+        assert!(slots.put(slot, now + 100, 1, now).is_some());
+    }
+    assert_eq!(slots.close(8, now + 200, 1, now), None);
+    assert_eq!(slots.read(5000, now), None);
+    assert_eq!(slots.read(8, now + 199), None);
+    for slot in [8, 5000, 0] {
+        let opened = slots.read(slot, now + 200).unwrap();
+        assert!(drawn_at(opened) >= now + 200);
+        assert_eq!(slots.read(slot, now + 300), Some(opened));
+    }
+}
+
+#[test]
+fn clearing_changes_every_generation() {
+    let table = Table::private();
+    let entry = fence(&table, &[scope(1), scope(2)]).unwrap();
+    let tokens = [table.get(&scope(1)), table.get(&scope(2))];
+    for _ in 0..3 {
+        let (before, epoch) = (table.ensure(&scope(1)), table.epoch());
+        table.clear();
+        assert_ne!(table.epoch(), epoch);
+        assert_ne!(table.ensure(&scope(1)), before);
+        assert_ne!(table.ensure(&scope(2)), before);
+        assert!(!holds(&table, &entry));
+        assert!(holds(&table, &fence(&table, &[scope(1), scope(2)]).unwrap()));
+    }
+    assert!(!tokens.contains(&table.get(&scope(1))));
+}
+
+#[test]
+fn the_same_word_twice_is_two_closings() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let now = clock::now_ms();
+    let cells = [slots.put(7, now + 100, 5, now), slots.put(7, now + 100, 5, now)];
+    assert_eq!(cells[0], cells[1]);
+    slots.open(7, cells[0].into_iter(), now);
+    assert_eq!(slots.read(7, now), None);
+    slots.open(7, cells[1].into_iter(), now);
+    assert!(slots.read(7, now).is_some());
+}
+
+#[test]
+fn tags_are_never_that_of_a_shared_cell() {
+    assert!((0..1 << 17).all(|number| (1..1 << 16).contains(&slots::tag(number))));
+}
+
+/// Nanoseconds per hit: `cargo test --release --no-default-features -- --ignored --nocapture holds`.
+#[test]
+#[ignore = "a measurement"]
+fn how_long_holds_takes() {
+    use std::hint::black_box;
+    use std::io::Write;
+    let table = Table::private();
+    let (epoch, fence) = fence(&table, &[scope(1), scope(90_000), scope(900_000)]).unwrap();
+    let best = |act: &dyn Fn() -> bool| {
+        let time = |_| {
+            let began = std::time::Instant::now();
+            assert!((0..1_000_000).all(|_| act()));
+            began.elapsed().as_secs_f64() * 1e3
+        };
+        (0..20).map(time).fold(f64::INFINITY, f64::min)
+    };
+    let now = clock::coarse_ms();
+    let alone = best(&|| table.holds(black_box(epoch), black_box(&fence), black_box(now)));
+    let timed = best(&|| table.holds(epoch, black_box(&fence), clock::coarse_ms()));
+    let coarse = best(&|| black_box(clock::coarse_ms()) > 0);
+    let exact = best(&|| black_box(clock::now_ms()) > 0);
+    let _ = writeln!(
+        std::io::stderr(),
+        "holds {alone:.1} ns, with coarse_ms {timed:.1}; coarse_ms {coarse:.1}, now_ms {exact:.1}"
+    );
+}

@@ -4,8 +4,10 @@ use super::copying::{Kind, Plan, copy_set, next};
 use super::names;
 use super::weighing;
 use ahash::AHashSet;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBytes, PyComplex, PyDict, PyEllipsis, PyFrozenSet, PyInt, PyList, PyNotImplemented, PyRange,
     PySet, PyString, PyTuple,
@@ -83,7 +85,7 @@ impl<'py> Walk<'py> {
             self.meet(value)?;
             let copy = copy_set(value)?;
             self.members(&copy, depth)?;
-            return Ok(Some((copy, Plan::Whole(Kind::Set))));
+            return Ok(Some((hide(copy), Plan::Whole(Kind::Set))));
         }
         if value.is_exact_instance_of::<PyFrozenSet>() {
             self.members(value, depth)?;
@@ -127,7 +129,7 @@ impl<'py> Walk<'py> {
             from = at;
         }
         let plan = Plan::of(Kind::Dict, copy.len(), parts);
-        Ok((copy.into_any(), plan))
+        Ok((hide(copy.into_any()), plan))
     }
 
     fn list(
@@ -146,7 +148,7 @@ impl<'py> Walk<'py> {
             }
         }
         let plan = Plan::of(Kind::List, copy.len(), parts);
-        Ok((copy.into_any(), plan))
+        Ok((hide(copy.into_any()), plan))
     }
 
     fn tuple(&mut self, tuple: &Bound<'py, PyTuple>, depth: usize) -> Result<Visited<'py>, Unfit> {
@@ -165,7 +167,7 @@ impl<'py> Walk<'py> {
             return Ok(None);
         }
         let plan = Plan::of(Kind::Tuple, items.len(), parts);
-        Ok(Some((PyTuple::new(self.py, items)?.into_any(), plan)))
+        Ok(Some((hide(PyTuple::new(self.py, items)?.into_any()), plan)))
     }
 
     /// What is in a set that nobody can change.
@@ -229,6 +231,39 @@ impl<'py> Walk<'py> {
         }
         Ok(is_zone)
     }
+}
+
+/// Takes a template from the garbage collector's lists, so that a full cache costs it nothing. No cycle
+/// can run through a template, and what refers to it is not the collector's either.
+fn hide(template: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
+    if template.is_exact_instance_of::<PyDict>() && !dicts_can_hide(template.py()) {
+        return template;
+    }
+    untrack(&template);
+    template
+}
+
+fn untrack(container: &Bound<'_, PyAny>) {
+    // SAFETY: it is a live container of a type that the collector knows; one that is not tracked
+    // stays so.
+    unsafe { ffi::PyObject_GC_UnTrack(container.as_ptr().cast()) };
+}
+
+/// Whether a copy of a dict that is not tracked is tracked when it must be. A new list, set or tuple
+/// always is. A dict is so from the start since Python 3.14; before, as soon as something is put in
+/// that may lead back to it. This asks the Python that runs.
+fn dicts_can_hide(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    let ask = || -> PyResult<bool> {
+        let (template, list) = (PyDict::new(py), PyList::empty(py));
+        template.set_item(0, ())?;
+        untrack(&template);
+        let copy = template.copy()?;
+        copy.set_item(0, list)?;
+        // SAFETY: it is live.
+        Ok(unsafe { ffi::PyObject_GC_IsTracked(copy.as_ptr()) != 0 })
+    };
+    *CELL.get_or_init(py, || ask().unwrap_or(false))
 }
 
 /// A pickle, and what it weighs.

@@ -36,7 +36,9 @@ type Visited<'py> = Option<(Bound<'py, PyAny>, Plan)>;
 /// Types are exact, so none of the value's own code runs. Yet an allocation may run the garbage
 /// collector and it finalizers, and the hash of a UUID is Python code, under which other threads
 /// run: any container may change at any such point. So each is copied first, as one step, and the
-/// copy is walked.
+/// copy is walked. `PyDict_Copy` and a slice of a list are no such steps: they allocate what the
+/// collector may run for after they have looked at the original, and crash if that is shorter then.
+/// Filling one that is there already allocates plain memory alone.
 pub struct Walk<'py> {
     py: Python<'py>,
     nodes: usize,
@@ -114,7 +116,8 @@ impl<'py> Walk<'py> {
         depth: usize,
     ) -> Result<(Bound<'py, PyAny>, Plan), Unfit> {
         self.meet(dict)?;
-        let copy = dict.copy()?;
+        let copy = PyDict::new(self.py);
+        copy.update(dict.as_mapping())?;
         self.weight += weighing::object(&copy)?;
         let mut parts = Vec::new();
         let (mut from, mut at) = (0, 0);
@@ -138,7 +141,8 @@ impl<'py> Walk<'py> {
         depth: usize,
     ) -> Result<(Bound<'py, PyAny>, Plan), Unfit> {
         self.meet(list)?;
-        let copy = list.get_slice(0, list.len());
+        let copy = PyList::empty(self.py);
+        copy.set_slice(0, 0, list)?;
         self.weight += weighing::list(copy.len());
         let mut parts = Vec::new();
         for at in 0..copy.len() {

@@ -89,7 +89,7 @@ fn integer(int: &Bound<'_, PyInt>) -> usize {
 
 /// A list of so many items.
 pub fn list(len: usize) -> usize {
-    allocated(GC_HEAD + 40) + allocated(len * size_of::<usize>())
+    allocated(GC_HEAD + 40) + allocated(len.next_multiple_of(4) * size_of::<usize>())
 }
 
 /// A tuple of so many items.

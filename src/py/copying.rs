@@ -3,6 +3,7 @@
 
 use super::names;
 use super::template::{Walk, pickled};
+use super::weighing::allocated;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -153,9 +154,10 @@ impl Plan {
     fn weight(&self) -> usize {
         match self {
             Self::Whole(_) => 0,
-            Self::Each(_, plan) => size_of::<Self>() + plan.weight(),
+            Self::Each(_, plan) => allocated(size_of::<Self>()) + plan.weight(),
             Self::Some(_, parts) => {
-                size_of_val(&**parts) + parts.iter().map(|(_, plan)| plan.weight()).sum::<usize>()
+                let own = allocated(size_of_val(&**parts));
+                own + parts.iter().map(|(_, plan)| plan.weight()).sum::<usize>()
             }
         }
     }

@@ -4,8 +4,10 @@ use super::copying::{Kind, Plan, copy_set, next};
 use super::names;
 use super::weighing;
 use ahash::AHashSet;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBytes, PyComplex, PyDict, PyEllipsis, PyFrozenSet, PyInt, PyList, PyNotImplemented, PyRange,
     PySet, PyString, PyTuple,
@@ -34,7 +36,9 @@ type Visited<'py> = Option<(Bound<'py, PyAny>, Plan)>;
 /// Types are exact, so none of the value's own code runs. Yet an allocation may run the garbage
 /// collector and it finalizers, and the hash of a UUID is Python code, under which other threads
 /// run: any container may change at any such point. So each is copied first, as one step, and the
-/// copy is walked.
+/// copy is walked. `PyDict_Copy` and a slice of a list are no such steps: they allocate what the
+/// collector may run for after they have looked at the original, and crash if that is shorter then.
+/// Filling one that is there already allocates plain memory alone.
 pub struct Walk<'py> {
     py: Python<'py>,
     nodes: usize,
@@ -83,7 +87,7 @@ impl<'py> Walk<'py> {
             self.meet(value)?;
             let copy = copy_set(value)?;
             self.members(&copy, depth)?;
-            return Ok(Some((copy, Plan::Whole(Kind::Set))));
+            return Ok(Some((hide(copy), Plan::Whole(Kind::Set))));
         }
         if value.is_exact_instance_of::<PyFrozenSet>() {
             self.members(value, depth)?;
@@ -112,7 +116,8 @@ impl<'py> Walk<'py> {
         depth: usize,
     ) -> Result<(Bound<'py, PyAny>, Plan), Unfit> {
         self.meet(dict)?;
-        let copy = dict.copy()?;
+        let copy = PyDict::new(self.py);
+        copy.update(dict.as_mapping())?;
         self.weight += weighing::object(&copy)?;
         let mut parts = Vec::new();
         let (mut from, mut at) = (0, 0);
@@ -127,7 +132,7 @@ impl<'py> Walk<'py> {
             from = at;
         }
         let plan = Plan::of(Kind::Dict, copy.len(), parts);
-        Ok((copy.into_any(), plan))
+        Ok((hide(copy.into_any()), plan))
     }
 
     fn list(
@@ -136,7 +141,8 @@ impl<'py> Walk<'py> {
         depth: usize,
     ) -> Result<(Bound<'py, PyAny>, Plan), Unfit> {
         self.meet(list)?;
-        let copy = list.get_slice(0, list.len());
+        let copy = PyList::empty(self.py);
+        copy.set_slice(0, 0, list)?;
         self.weight += weighing::list(copy.len());
         let mut parts = Vec::new();
         for at in 0..copy.len() {
@@ -146,7 +152,7 @@ impl<'py> Walk<'py> {
             }
         }
         let plan = Plan::of(Kind::List, copy.len(), parts);
-        Ok((copy.into_any(), plan))
+        Ok((hide(copy.into_any()), plan))
     }
 
     fn tuple(&mut self, tuple: &Bound<'py, PyTuple>, depth: usize) -> Result<Visited<'py>, Unfit> {
@@ -165,7 +171,7 @@ impl<'py> Walk<'py> {
             return Ok(None);
         }
         let plan = Plan::of(Kind::Tuple, items.len(), parts);
-        Ok(Some((PyTuple::new(self.py, items)?.into_any(), plan)))
+        Ok(Some((hide(PyTuple::new(self.py, items)?.into_any()), plan)))
     }
 
     /// What is in a set that nobody can change.
@@ -229,6 +235,39 @@ impl<'py> Walk<'py> {
         }
         Ok(is_zone)
     }
+}
+
+/// Takes a template from the garbage collector's lists, so that a full cache costs it nothing. No cycle
+/// can run through a template, and what refers to it is not the collector's either.
+fn hide(template: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
+    if template.is_exact_instance_of::<PyDict>() && !dicts_can_hide(template.py()) {
+        return template;
+    }
+    untrack(&template);
+    template
+}
+
+fn untrack(container: &Bound<'_, PyAny>) {
+    // SAFETY: it is a live container of a type that the collector knows; one that is not tracked
+    // stays so.
+    unsafe { ffi::PyObject_GC_UnTrack(container.as_ptr().cast()) };
+}
+
+/// Whether a copy of a dict that is not tracked is tracked when it must be. A new list, set or tuple
+/// always is. A dict is so from the start since Python 3.14; before, as soon as something is put in
+/// that may lead back to it. This asks the Python that runs.
+fn dicts_can_hide(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    let ask = || -> PyResult<bool> {
+        let (template, list) = (PyDict::new(py), PyList::empty(py));
+        template.set_item(0, ())?;
+        untrack(&template);
+        let copy = template.copy()?;
+        copy.set_item(0, list)?;
+        // SAFETY: it is live.
+        Ok(unsafe { ffi::PyObject_GC_IsTracked(copy.as_ptr()) != 0 })
+    };
+    *CELL.get_or_init(py, || ask().unwrap_or(false))
 }
 
 /// A pickle, and what it weighs.

@@ -45,8 +45,6 @@ pub struct Binding {
     pub memory: Option<Remembered>,
     /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
     pub covered: bool,
-    /// Whether calls may look for a quick hit.
-    pub is_quick: bool,
     sharing: Sharing,
     flight_timeout: Duration,
     lease_timeout: Duration,
@@ -64,6 +62,8 @@ pub struct Remembered {
     pub view: Arc<View>,
     /// Whose entries.
     pub family: Arc<Family>,
+    /// Whether calls may look for a quick hit.
+    pub is_quick: bool,
 }
 
 impl Remembered {
@@ -143,7 +143,8 @@ impl Wrapper {
         let spec: BindingSpec<'_> = slf.call_method0("_bind")?.extract()?;
         let binding = Arc::new(slf.get().compile_binding(spec)?);
         let this = slf.get();
-        this.is_quick.store(binding.is_quick, Ordering::Relaxed);
+        let is_quick = binding.memory.as_ref().is_some_and(|memory| memory.is_quick);
+        this.is_quick.store(is_quick, Ordering::Relaxed);
         let replaced =
             std::mem::replace(&mut *slf.get().binding.lock(), (epoch, Some(Arc::clone(&binding))));
         drop(replaced);
@@ -178,6 +179,9 @@ impl Wrapper {
         let mut fingerprint = [0; 8];
         shape.finalize_xof().fill(&mut fingerprint);
         let fingerprint = u64::from_le_bytes(fingerprint);
+        let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
+        let covered = rules.iter().all(mapped);
+        let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         let mut memory = None;
         let mut generations: Option<Arc<dyn Generations>> = None;
         if let Some(index) = index {
@@ -187,14 +191,10 @@ impl Wrapper {
                 let view = Arc::clone(&index.cast::<Memory>()?.get().view);
                 generations = Some(Arc::clone(&view) as _);
                 let family = Arc::new(view.family(&self.plan, fingerprint));
-                memory = Some(Remembered { view, family });
+                memory = Some(Remembered { view, family, is_quick: enabled && stores && covered });
             }
         }
-        let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
-        let covered = rules.iter().all(mapped);
-        let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         Ok(Binding {
-            is_quick: enabled && stores && covered && memory.is_some(),
             covered,
             memory,
             enabled,

@@ -5,10 +5,10 @@ use super::memory_view::{Held, Text, Vault, View};
 use super::plan::lineage_of;
 use super::process::{in_future, scope_ids};
 use crate::clock;
-use crate::index::Generations;
+use crate::index::{Generations, Table};
 use crate::store::{Entry, Expected, KeyRef};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -33,8 +33,10 @@ impl MemoryStore {
         host_index: Option<PathBuf>,
     ) -> PyResult<Self> {
         let table = match host_index {
-            None => crate::index::Table::private(),
-            Some(_) => todo!(),
+            None => Table::private(),
+            Some(path) => {
+                Table::host(&path).map_err(|error| PyOSError::new_err(error.to_string()))?
+            }
         };
         Ok(Self { vault: Arc::new(Vault::new(max_bytes, max_entries, table)) })
     }
@@ -53,7 +55,7 @@ impl MemoryStore {
     /// What is wrong with the file of the generations, if anything is.
     #[getter]
     fn trouble(&self) -> Option<String> {
-        None
+        self.vault.table.trouble()
     }
 }
 

@@ -35,8 +35,9 @@ mod weighing;
 mod wrapper;
 mod written;
 
-/// The module `cache_result._core`.
-#[pymodule]
+/// The module `cache_result._core`. What it keeps of values, and how it walks through them, relies on the
+/// interpreter's lock.
+#[pymodule(gil_used = true)]
 pub mod _core {
     #[pymodule_export]
     use super::absent::Absent;

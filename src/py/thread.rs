@@ -82,8 +82,8 @@ impl Wrapper {
         }
         let Some(encoder) = self.straight(args, kwargs)? else { return Ok(Quick::Unfit) };
         let entry = match &*self.binding.lock() {
-            (epoch, Some(binding)) if *epoch == process::epoch() && binding.is_quick => {
-                let memory = binding.memory.as_ref();
+            (epoch, Some(binding)) if *epoch == process::epoch() => {
+                let memory = binding.memory.as_ref().filter(|memory| memory.is_quick);
                 memory.and_then(|memory| memory.call(encoder.writer.as_bytes()))
             }
             _ => None,

@@ -137,7 +137,9 @@ fn a_scan_does_not_push_out_what_is_in_use() {
     }
     for number in 0..100_000 {
         if number % 100 == 0 {
-            used.iter().for_each(|key| drop(store.find(key.as_ref())));
+            for key in &used {
+                drop(store.find(key.as_ref()));
+            }
         }
         put(&store, &text(&format!("scanned{number}")), 2);
     }

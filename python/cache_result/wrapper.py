@@ -345,8 +345,11 @@ class AsyncCachedWrapper(CachedWrapper[P, Coroutine[Any, Any, T]]):
         ) -> "AsyncCachedWrapper[Q, T]": ...
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return self._drive("get", "value", args, kwargs)
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        hit = self._hit(args, kwargs)
+        if hit is not _core.CACHE_MISSING:
+            return cast(T, hit)
+        return cast(T, await self._drive("get", "value", args, kwargs))
 
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
         """The result and how it was cached."""

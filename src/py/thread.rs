@@ -93,7 +93,28 @@ impl Wrapper {
         Ok(value.map_or(Quick::Missed(encoder), Quick::Hit))
     }
 
-    /// The same in our own store: a hit takes neither digest nor text.
+    /// A hit in our own store, if it is one.
+    pub fn hit_at_hand<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let this = slf.get();
+        match this.quick(args, kwargs)? {
+            Quick::Hit(value) => return Ok(Some(value)),
+            Quick::Missed(_) => return Ok(None),
+            Quick::Unfit => {}
+        }
+        let binding = Self::binding(slf)?;
+        if binding.memory.is_none() || !this.usable(&binding, Mode::Get) {
+            return Ok(None);
+        }
+        let written = this.write(args, kwargs, true)?;
+        let finished = this.hit(slf.py(), &binding, &written, args, kwargs)?;
+        Ok(finished.and_then(|found| found.value).map(|value| value.into_bound(slf.py())))
+    }
+
+    /// The synchronous call in our own store: a hit takes neither digest nor text.
     fn run_in_memory<'py>(
         slf: &Bound<'py, Self>,
         binding: &Arc<Binding>,
@@ -117,7 +138,7 @@ impl Wrapper {
         give(py, finished, want)
     }
 
-    /// A hit in our own store, if it is one.
+    /// A hit in our own store of a written call, if it is one.
     pub fn hit<'py>(
         &self,
         py: Python<'py>,

@@ -8,8 +8,9 @@ use super::encode::Encoder;
 use super::explain::{Contribution, NamedScope};
 use super::judge::{Judge, Lifetime, Predicate};
 use super::loose::coerced;
+use super::names;
 use super::outcome::Want;
-use super::outcome::{Finished, absent, read_want};
+use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
@@ -196,6 +197,26 @@ impl Wrapper {
             Err(Finished { value: None, status, times: None })
         };
         Ok(Steps::new(slf.clone().unbind(), work, read_want(want)?, args, kwargs, mode))
+    }
+
+    /// The value of a hit in our own store, which takes no I/O; else `CACHE_MISSING`, and nothing has
+    /// happened.
+    #[pyo3(signature = (args, kwargs))]
+    fn _hit<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match Self::hit_at_hand(slf, args, kwargs) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Ok(cache_missing(py)?.into_bound(py).into_any()),
+            // The key has to load something first.
+            Err(error) if error.is_instance(py, names::synchronous_only(py)?) => {
+                Ok(cache_missing(py)?.into_bound(py).into_any())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The storage that calls use now.

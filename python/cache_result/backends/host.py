@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.test.utils import _TestState  # type: ignore[attr-defined]
+from django.test.utils import _TestState
 from django.utils.crypto import salted_hmac
 
 

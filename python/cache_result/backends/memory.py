@@ -130,7 +130,7 @@ class MemoryCache(BaseCache):
         return self.get_many(keys, version)
 
     async def aset_many(
-        self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+        self, data: dict[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> list[Any]:
         return self.set_many(data, timeout, version)
 
@@ -156,7 +156,7 @@ def _store_of(name: str, *options: Any) -> _core.MemoryStore:
 def _whole(options: Mapping[str, Any], name: str, default: int | None) -> int | None:
     value = options.get(name, default)
     if value is None or (type(value) is int and value > 0):
-        return cast("int | None", value)
+        return value
     raise ImproperlyConfigured(
         f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"
     )

@@ -84,6 +84,9 @@ class Targets:
             key = rewarm.wrapper.get_cache_key(**rewarm.arguments)
         except TypeError:
             return  # the values have no key, so no call has them
+        except Exception:
+            logger.exception("cache_result: %s", rewarm.what)
+            return  # the code of a key field; it must not break a save
         self._work[rewarm.wrapper._alias, key] = rewarm
 
     def add_invalidation(self, work: Invalidation) -> None:

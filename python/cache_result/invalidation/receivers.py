@@ -82,15 +82,24 @@ def _before_save(
     adding = instance._state.adding and not statements.is_forced_update(instance)
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or (not raw and instance._meta.pk.has_default()))
-    change = Change(instance, () if adding else _olds(instance, using), created=created)
+    inside = transaction.in_transaction(connections[using])
+    # Who sets a key that the database draws has taken it from a row. Elsewhere `_on_save` knows in time.
+    overwriting = adding and not created and not inside and _is_drawn(sender)
+    olds = _olds(instance, using) if overwriting or not adding else ()
+    change = Change(instance, olds, created=created)
     targets = _targets(rules, change, using, happened=False, raw=raw)
     if not targets:
         return
-    if transaction.in_transaction(connections[using]):
+    if inside:
         # Should a receiver before ours raise after the save, this has been noted already.
         transaction.record(using, targets)
     else:
         statements.close_for_save(instance, targets)
+
+
+def _is_drawn(model: type[models.Model]) -> bool:
+    """Whether the database draws the model's keys."""
+    return any(each._meta.auto_field for each in (model, *model._meta.get_parent_list()))
 
 
 def _on_save(

@@ -81,6 +81,16 @@ def test_a_key_that_cannot_be_built_disturbs_nobody(following, caplog):
     assert "no key" in caplog.text
 
 
+def test_arguments_without_names_are_not_rewarmed(following, caplog):
+    # Fails (an error in the log at every save) when the call is made by names all the same.
+    @following(Author, {"author_id": "pk"}, rewarm=True)
+    def function(author_id, /):
+        return author_id
+
+    Author.objects.create().save()
+    assert not caplog.records
+
+
 def test_what_the_mapping_cannot_fill_is_not_rewarmed(following):
     runs = []
 

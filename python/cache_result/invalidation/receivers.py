@@ -281,9 +281,11 @@ def _invalidation(
 
 
 def fills(wrapper: "AnyWrapper", values: Collection[str]) -> bool:
-    """Whether values for these arguments are all that a call of the function needs."""
+    """Whether values for these arguments, given by name, are all that a call of the function needs."""
     return all(
-        name in values or parameter.default is not Parameter.empty
+        parameter.kind is not Parameter.POSITIONAL_ONLY
+        if name in values
+        else parameter.default is not Parameter.empty
         for name, parameter in signature(wrapper).parameters.items()
         if parameter.kind not in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
     )

@@ -277,7 +277,7 @@ def test_one_batch_of_closings_and_one_of_openings(cached, monkeypatch):
             for number in range(20):
                 Article.objects.create(author=author, title=str(number))
     # Ten authors, and the calls that were given none or several.
-    assert batches == [("close", 11), ("reopen", 11), ("invalidate", 11)]
+    assert batches == [("close", 11), ("reopen", 11)]
 
 
 def _counting(name, method, batches):

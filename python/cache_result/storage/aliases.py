@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.cache import caches
-from django.core.cache.backends.base import InvalidCacheBackendError
+from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
@@ -11,7 +11,9 @@ from django.core.signals import setting_changed
 
 from cache_result import _core
 from cache_result.conf import get_settings
+from cache_result.plans import is_redis
 from cache_result.storage.local import LocalStorage
+from cache_result.storage.redis import RedisStorage
 from cache_result.storage.shared import Storage
 
 _storages: dict[str, tuple[Any, Storage]] = {}
@@ -33,10 +35,14 @@ def get_storage(alias: str) -> Storage:
     stamp = (caches.settings, get_settings())
     known = _storages.get(alias)
     if known is None or known[0] != stamp:
-        local = isinstance(cache, LocMemCache | DummyCache)
-        known = (stamp, LocalStorage(alias, cache) if local else Storage(alias))
-        _storages[alias] = known
+        known = _storages[alias] = (stamp, _make(alias, cache))
     return known[1]
+
+
+def _make(alias: str, cache: BaseCache) -> Storage:
+    if isinstance(cache, LocMemCache | DummyCache):
+        return LocalStorage(alias, cache)
+    return RedisStorage(alias) if is_redis(cache) else Storage(alias)
 
 
 def _reconfigured(*, setting: str, **kwargs: Any) -> None:

@@ -71,12 +71,12 @@ class LocalStorage(Storage):
         cast(_core.Index, self.index).close(list(scopes), writer, self._close_timeout)
         return True
 
-    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
+    def reopen(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int) -> bool:
         """Opens scopes that this writer has closed; others may still have them closed."""
         cast(_core.Index, self.index).open(list(scopes), writer)
         return True
 
-    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> bool:
+    def settle(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int, seconds: float) -> bool:
         """Keeps scopes closed for some seconds; then they are in a new generation."""
         index = cast(_core.Index, self.index)
         index.open(list(scopes), writer)

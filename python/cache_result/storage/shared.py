@@ -203,12 +203,14 @@ class Storage:
     @operation
     def close(self, scopes: Sequence[bytes], writer: int) -> Plan[bool]:
         """Closes scopes until ``reopen``, or until the writer counts as dead: their calls store nothing."""
-        yield from self._renew(scopes, _core.closed_token)
+        yield from self._renew(scopes, writer, closing=True)
         return True
 
-    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
-        """Opens closed scopes with a new generation of each."""
-        return self.invalidate(scopes)
+    @operation
+    def reopen(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int) -> Plan[bool]:
+        """Opens scopes that this writer has closed, with a new generation of each."""
+        yield from self._renew(scopes, writer)
+        return True
 
     @operation
     def renew_inside(self, scopes: Sequence[bytes]) -> Plan[bool]:
@@ -227,10 +229,12 @@ class Storage:
         raise UndeliveredError(f"{len(missing)} of {len(tokens)} generations were not written")
 
     @operation
-    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> Plan[bool]:
+    def settle(
+        self, scopes: Sequence[bytes], functions: Sequence[str], writer: int, seconds: float
+    ) -> Plan[bool]:
         """Keeps scopes closed for some seconds; then they are in a new generation."""
         # One more, as some backends count whole seconds, from when they last looked.
-        yield from self._renew(scopes, _core.closed_token, ceil(seconds) + 1)
+        yield from self._renew(scopes, writer, ceil(seconds) + 1, closing=True)
         return True
 
     def owe(self, scopes: Iterable[bytes]) -> None:
@@ -238,12 +242,10 @@ class Storage:
         self._keep(scopes)
 
     def _renew(
-        self,
-        scopes: Sequence[bytes],
-        draw: Callable[[], int] = _core.fresh_token,
-        seconds: int | None = None,
+        self, scopes: Sequence[bytes], writer: int = 0, seconds: int | None = None, *, closing: bool = False
     ) -> Plan[None]:
-        """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
+        """Writes new tokens, or marks; reads them back where a backend may swallow what it cannot write."""
+        draw = _core.closed_token if closing else _core.fresh_token
         keys = [_core.generation_key(scope) for scope in scopes]
         timeout = self._close_timeout if seconds is None else seconds
         found: dict[str, Any] = {}
@@ -315,16 +317,13 @@ class Storage:
         """What goes wrong with a cache that is a table must not abort the caller's transaction."""
         return atomic(using=self.database) if self.in_transaction() else nullcontext()
 
-    def _failed(self, name: str, args: Iterable[Any], error: Exception) -> Any:
+    def _failed(self, name: str, args: tuple[Any, ...], error: Exception) -> Any:
         self._breaker.failed(error)
         return self._refused(name, args)
 
-    def _refused(self, name: str, args: Iterable[Any]) -> Any:
-        if name == "invalidate":
-            self._keep(*args)
-        elif name == "settle":
-            scopes, _, _ = args
-            self._keep(scopes)
+    def _refused(self, name: str, args: tuple[Any, ...]) -> Any:
+        if name in {"invalidate", "reopen", "settle"}:
+            self._keep(*args[:2])
         elif name == "forget":
             _, own, *functions = args
             self._keep([own], *functions)

@@ -1,6 +1,5 @@
 """A dispatcher to Dramatiq workers."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import close_old_connections
@@ -27,26 +26,11 @@ class DramatiqDispatcher(Dispatcher):
         """Makes the actor known to the broker in force."""
         self._actor()
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, **told: Any) -> None:
         """Sends a message to the actor."""
         actor = self._actor()
-        message = actor.message(
-            model_label=model_label,
-            pk=pk,
-            rule_ids=list(rule_ids),
-            signal_type=signal_type,
-            rule_kwargs=dict(rule_kwargs),
-        )
         # The actor's own queue is that of the rule which made it known.
-        actor.broker.enqueue(message.copy(queue_name=self._queue))
+        actor.broker.enqueue(actor.message(**told).copy(queue_name=self._queue))
 
     @property
     def _queue(self) -> str:

@@ -88,7 +88,7 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if connection.in_atomic_block:
         blocks: Iterable[Any] = connection.atomic_blocks
         return any(not getattr(block, "_from_testcase", False) for block in blocks)
-    return connection.connection is not None and not connection.autocommit
+    return _is_open(connection)
 
 
 def is_in_doubt(error: BaseException) -> bool:

@@ -30,7 +30,7 @@ def encode(value: Any) -> Encoded:
     if value is None or kind in {bool, str} or (kind is int and -_MOST < value < _MOST):
         return value
     if kind is list:
-        return [encode(one) for one in value]
+        return _all(value)
     if kind in _WRITERS:
         return {"type": kind.__name__, "value": _WRITERS[kind](value)}
     if isinstance(value, Enum):
@@ -56,11 +56,7 @@ def decode(value: Encoded) -> Any:
     return value
 
 
-def _datetime(value: datetime.datetime) -> list[Any]:
-    return [value.replace(tzinfo=None).isoformat(), value.fold, _zone(value.tzinfo)]
-
-
-def _time(value: datetime.time) -> list[Any]:
+def _moment(value: datetime.datetime | datetime.time) -> list[Any]:
     return [value.replace(tzinfo=None).isoformat(), value.fold, _zone(value.tzinfo)]
 
 
@@ -110,9 +106,9 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     Decimal: str,
     UUID: str,
     bytes: lambda value: b64encode(value).decode(),
-    datetime.datetime: _datetime,
+    datetime.datetime: _moment,
     datetime.date: datetime.date.isoformat,
-    datetime.time: _time,
+    datetime.time: _moment,
     datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
     tuple: _all,
     set: _all,

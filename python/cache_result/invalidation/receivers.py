@@ -4,7 +4,7 @@ Receivers connect to each concrete sender that a rule matches, never to all: a r
 sender would cost every model of the project its fast deletes.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from copy import copy
 from dataclasses import replace
 from inspect import Parameter, signature
@@ -57,7 +57,7 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             if model in _connected:
                 continue
             _connected.add(model)
-        statements.watch(senders, _rules_for)
+        statements.watch(senders, registry.concerned_with)
         relations.watch(senders, _fire, _fire_all)
         for sender in senders:
             post_delete.connect(_after_delete, sender=sender, dispatch_uid="cache_result.rules")
@@ -75,7 +75,7 @@ def _before_save(
     **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
-    rules = tuple(_rules_for(sender))
+    rules = tuple(registry.concerned_with(sender))
     _query(rules, instance, using)
     loaded.look_up(instance, using)
     # Unless the row must be there already.
@@ -115,7 +115,7 @@ def _on_save(
     using = using or alias_of(instance)
     olds = () if created else _olds(instance, using)
     change = Change(instance, olds, created=created, update_fields=update_fields)
-    targets = _targets(_rules_for(sender), change, using, rewarm=True, raw=raw)
+    targets = _targets(registry.concerned_with(sender), change, using, rewarm=True, raw=raw)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -129,7 +129,7 @@ def _on_delete(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     using = using or alias_of(instance)
-    _query(tuple(_rules_for(sender)), instance, using)
+    _query(tuple(registry.concerned_with(sender)), instance, using)
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
     _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
@@ -157,7 +157,7 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
 def _fire(sender: type[models.Model], change: Change, using: str) -> None:
     if change.relation is not None:
         change = replace(change, olds=_olds(change.instance, using))
-    targets = _targets(_rules_for(sender), change, using)
+    targets = _targets(registry.concerned_with(sender), change, using)
     if targets:
         transaction.record(using, targets)
 
@@ -207,7 +207,7 @@ def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
 def _fire_all(model: type[models.Model], using: str) -> None:
     """Rows of the model have changed, nobody knows which."""
     targets = Targets()
-    for wrapper, rule in _rules_for(model):
+    for wrapper, rule in registry.concerned_with(model):
         targets.aim(wrapper, rule)
     if targets:
         transaction.record(using, targets)
@@ -242,10 +242,6 @@ def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[st
     if rule.rewarm and rule.allows(values) and fills(wrapper, values):
         targets.add_rewarm(Rewarm(wrapper, rule, None, SignalTypes.POST_SAVE, values))
     transaction.record(router.db_for_write(rule.resolved_model), targets)
-
-
-def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
-    return registry.concerned_with(sender)
 
 
 def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows: list[Any]) -> None:

@@ -20,25 +20,6 @@ closable = on("locmem", "file", "redis", "django_redis", "django_redis_json", "m
 
 
 @pytest.fixture
-def at_opening(monkeypatch):
-    """`seen = at_opening(look)`: `look()` is called after a COMMIT and before its scopes are opened."""
-
-    def at_opening(look):
-        seen = []
-        original = Targets.invalidate
-
-        def invalidate(self):
-            if self:
-                seen.append(look())
-            return original(self)
-
-        monkeypatch.setattr(Targets, "invalidate", invalidate)
-        return seen
-
-    return at_opening
-
-
-@pytest.fixture
 def look(author_name, author, threads):
     """What another thread gets, and how."""
 

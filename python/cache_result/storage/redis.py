@@ -16,18 +16,23 @@ _PROCESS = secrets.token_hex(8)
 # Beside each scope's token a sorted set: who has closed it, and until when he is believed to be alive (ms).
 # ARGV: the writer, who opens unless he closes; his time (ms); a token and a mark for each scope.
 _RENEW = """
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
 local writer, time, closing = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local now
 for at = 1, #KEYS, 2 do
-  local scope, writers = KEYS[at], KEYS[at + 1]
-  if closing then
-    redis.call('ZADD', writers, now + time, writer)
-  else
-    redis.call('ZREM', writers, writer)
+  local scope, writers, last = KEYS[at], KEYS[at + 1], false
+  if closing or redis.call('EXISTS', writers) == 1 then
+    if not now then
+      now = redis.call('TIME')
+      now = now[1] * 1000 + math.floor(now[2] / 1000)
+    end
+    if closing then
+      redis.call('ZADD', writers, now + time, writer)
+    else
+      redis.call('ZREM', writers, writer)
+    end
+    redis.call('ZREMRANGEBYSCORE', writers, '-inf', now)
+    last = redis.call('ZREVRANGE', writers, 0, 0, 'WITHSCORES')[2]
   end
-  redis.call('ZREMRANGEBYSCORE', writers, '-inf', now)
-  local last = redis.call('ZREVRANGE', writers, 0, 0, 'WITHSCORES')[2]
   if last then
     redis.call('SET', scope, ARGV[at + 4], 'PX', last - now)
     redis.call('PEXPIRE', writers, last - now)

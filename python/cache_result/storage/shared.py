@@ -187,7 +187,7 @@ class Storage:
     @operation
     def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> Plan[bool]:
         """Deletes an entry and voids its own token, so that no fill under way can bring it back."""
-        yield from self._renew([own])
+        yield from Storage._renew(self, [own])  # which no writer closes
         yield "delete", key
         return True
 

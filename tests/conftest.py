@@ -10,6 +10,7 @@ import pytest
 from django.core.cache import caches
 
 from cache_result import CachedWrapper, _core, cache_result, registry
+from cache_result.invalidation.targets import Targets
 from cache_result.keys import identity
 from tests import settings as test_settings
 from tests.backends import BACKENDS, SERVERS, params
@@ -146,6 +147,25 @@ class Clock:
 def clock() -> Iterator[Clock]:
     yield Clock()
     _core.clock_reset()
+
+
+@pytest.fixture
+def at_opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], list[Any]]:
+    """`seen = at_opening(look)`: `look()` is called after a COMMIT and before its scopes are opened."""
+
+    def at_opening(look: Callable[[], Any]) -> list[Any]:
+        seen: list[Any] = []
+        original = Targets.invalidate
+
+        def invalidate(self: Targets) -> bool:
+            if self:
+                seen.append(look())
+            return original(self)
+
+        monkeypatch.setattr(Targets, "invalidate", invalidate)
+        return seen
+
+    return at_opening
 
 
 # --- threads and processes

@@ -101,7 +101,8 @@ def test_a_wipe_is_one_write_however_much_it_reaches(function, server, entries):
         lambda: function.delete_by_prefix(1, 2),
         function.invalidate_all,
     ):
-        with server.executing(["set"], ["setex"], ["psetex"]):
+        # A script, which looks whether a writer has the scope closed.
+        with server.executing(["eval", "exists", "set"]):
             wipe()
     assert function.get_cached_metadata(1, 2, 0) is None
 

@@ -73,6 +73,11 @@ class Dispatcher(ABC):
         default = (self.options or {}).get(name)
         return self.settings().get(name.upper(), default)
 
+    def given(self, **options: str) -> dict[str, Any]:
+        """Those of the options that have a value, by what the queue calls them."""
+        values = {name: self.option(option) for name, option in options.items()}
+        return {name: value for name, value in values.items() if value}
+
     def batch_key(self) -> tuple[Any, ...]:
         """What work must have in common to go in one dispatch."""
         return (type(self), *sorted((name, repr(value)) for name, value in self.config.items()))

@@ -28,7 +28,10 @@ def reads_from_snapshot(connection: BaseDatabaseWrapper) -> bool:
     round trip) once per transaction; where it cannot be told, yes."""
     isolated: bool | None = vars(connection).get(_ISOLATED)
     if isolated is None:
-        isolated = _find_out(connection)
+        try:
+            isolated = _find_out(connection)
+        except Exception:
+            return True  # as in a transaction that has failed; the next one is asked again
         setattr(connection, _ISOLATED, isolated)
     return isolated
 
@@ -55,13 +58,10 @@ def _find_out(connection: BaseDatabaseWrapper) -> bool:
     level: Any = getattr(connection, "isolation_level", None)
     if vendor == "mysql":
         return str(level).upper() not in _EACH_STATEMENT  # None is the server's own: REPEATABLE READ
-    try:
-        if vendor == "sqlite":
-            return bool(_ask(connection, "PRAGMA journal_mode") == "wal")
-        if vendor == "postgresql" and level.name.replace("_", " ") in _EACH_STATEMENT:
-            return _ask(connection, "SHOW default_transaction_isolation").upper() not in _EACH_STATEMENT
-    except Exception:
-        return True  # as in a transaction that has failed
+    if vendor == "sqlite":
+        return bool(_ask(connection, "PRAGMA journal_mode") == "wal")
+    if vendor == "postgresql" and level.name.replace("_", " ") in _EACH_STATEMENT:
+        return _ask(connection, "SHOW default_transaction_isolation").upper() not in _EACH_STATEMENT
     return True
 
 

@@ -1,7 +1,7 @@
 """Plans: sequences of Django cache calls, written once and run by threads and by asyncio.
 
 A plan is a generator that yields calls as ``(method, *args)`` and receives their results, or the
-exceptions that they raise.
+exceptions that they raise. Instead of a method's name it may give a blocking function of the cache.
 """
 
 import binascii
@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import BaseCache
 
 P = ParamSpec("P")
@@ -30,11 +31,11 @@ UNREADABLE = (
     binascii.Error,
 )
 """What loading a corrupt or foreign value raises; an outage raises other things."""
-_RAISING = {
+_REDIS = {
     ("django.core.cache.backends.redis.RedisCache", "django.core.cache.backends.redis.RedisCacheClient"),
     ("django_redis.cache.RedisCache", "django_redis.client.default.DefaultClient"),
 }
-"""Backends and clients that raise what goes wrong when they write, unless told to ignore it."""
+"""Backends and clients, which raise what goes wrong when they write, unless told to ignore it."""
 
 
 def operation(
@@ -58,13 +59,17 @@ def run(cache: BaseCache, plan: Plan[R]) -> R:
         call = next(plan)
         while True:
             try:
-                result = getattr(cache, call[0])(*call[1:])
+                result = _call(cache, *call)
             except Exception as error:
                 call = plan.throw(error)
             else:
                 call = plan.send(result)
     except StopIteration as stop:
         return cast(R, stop.value)
+
+
+def _call(cache: BaseCache, method: Any, *args: Any) -> Any:
+    return method(cache, *args) if callable(method) else getattr(cache, method)(*args)
 
 
 async def arun(cache: BaseCache, plan: Plan[R]) -> R:
@@ -73,7 +78,11 @@ async def arun(cache: BaseCache, plan: Plan[R]) -> R:
         call = next(plan)
         while True:
             try:
-                result = await getattr(cache, f"a{call[0]}")(*call[1:])
+                method, *args = call
+                if callable(method):
+                    result = await sync_to_async(method, thread_sensitive=True)(cache, *args)
+                else:
+                    result = await getattr(cache, f"a{method}")(*args)
             except Exception as error:
                 call = plan.throw(error)
             else:
@@ -82,12 +91,17 @@ async def arun(cache: BaseCache, plan: Plan[R]) -> R:
         return cast(R, stop.value)
 
 
+def is_redis(cache: BaseCache) -> bool:
+    """Whether this is surely a backend of Redis, with one server to write to. Of other classes, and
+    subclasses, nobody knows."""
+    client = getattr(cache, "_class", None) or getattr(cache, "_client_cls", None)
+    return (_name_of(type(cache)), _name_of(client)) in _REDIS
+
+
 def raises(cache: BaseCache) -> bool:
     """Whether a write of this backend that returns has been written, for sure: Redis has answered, and an
-    error would have been raised. Of other classes, and subclasses, nobody knows."""
-    client = getattr(cache, "_class", None) or getattr(cache, "_client_cls", None)
-    swallows = getattr(cache, "_ignore_exceptions", hasattr(cache, "_client_cls"))
-    return not swallows and (_name_of(type(cache)), _name_of(client)) in _RAISING
+    error would have been raised."""
+    return is_redis(cache) and not getattr(cache, "_ignore_exceptions", hasattr(cache, "_client_cls"))
 
 
 def _name_of(kind: Any) -> str:

@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any, Protocol
 from weakref import WeakSet, finalize, ref
 
-from django.db import DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
+from django.db import DataError, Error, IntegrityError, NotSupportedError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_result import _core
@@ -24,7 +24,7 @@ _REWARM = "_cache_result_rewarm"
 _WRAPPED = "_cache_result_wrapped"
 
 _REFUSED = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-"""What a COMMIT raises that is a rollback for sure."""
+"""What a COMMIT, or a statement, raises that is a rollback for sure."""
 
 
 class Targets(Protocol):
@@ -88,7 +88,13 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if connection.in_atomic_block:
         blocks: Iterable[Any] = connection.atomic_blocks
         return any(not getattr(block, "_from_testcase", False) for block in blocks)
-    return connection.connection is not None and not connection.autocommit
+    return _is_open(connection)
+
+
+def is_in_doubt(error: BaseException) -> bool:
+    """Whether a statement that raised this may have been executed all the same, then or later."""
+    raised_by_database = isinstance(error, Error) or not isinstance(error, Exception)
+    return raised_by_database and not isinstance(error, _REFUSED)
 
 
 def has_written(connection: BaseDatabaseWrapper, model: Any = None) -> None:
@@ -122,9 +128,10 @@ def _rolled_back(transaction: Transaction) -> None:
             _listener(model)
 
 
-def record(using: str, targets: Targets) -> None:
+def record(using: str, targets: Targets, *, in_doubt: bool = False) -> None:
     """Invalidates ``targets`` when the transaction on the database ``using`` commits, or now; unless the
-    caller is in a block that takes them."""
+    caller is in a block that takes them. ``in_doubt`` says that nobody knows whether what is done now was
+    done, or is going to be."""
     diversion = _diversion.get()
     connection = connections[using]
     if diversion is not None and (diversion.drops or not in_transaction(connection)):
@@ -132,7 +139,10 @@ def record(using: str, targets: Targets) -> None:
         return
     _settle()
     if not in_transaction(connection):
-        targets.invalidate()
+        if in_doubt:
+            targets.abandon()
+        else:
+            targets.invalidate()
         targets.rewarm()
         return
     transaction = _begin(connection)
@@ -333,6 +343,8 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
             raise
         if _end(connection, committed=True):
             invalidated_in_the_database()
+        if not connection.settings_dict["AUTOCOMMIT"]:
+            _rewarm(connection)  # it never comes back to autocommit mode
 
     def watched_rollback() -> None:
         try:

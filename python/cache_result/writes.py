@@ -65,6 +65,7 @@ def watch_writes(
         except BaseException:
             targets.release()
             raise
+    in_doubt = False
     try:
         result = execute(sql, params, many, context)
         rows = []
@@ -74,13 +75,14 @@ def watch_writes(
         if late is not None:
             transaction.record(connection.alias, late(rows))
         return result
-    except BaseException:
+    except BaseException as error:
+        in_doubt = transaction.is_in_doubt(error)
         if late is not None:
             transaction.record(connection.alias, late(None))
         raise
     finally:
         if not inside:
-            transaction.record(connection.alias, targets)
+            transaction.record(connection.alias, targets, in_doubt=in_doubt)
 
 
 def _fetch(cursor: Any) -> list[Any]:

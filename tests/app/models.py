@@ -102,3 +102,33 @@ if hasattr(models, "GeneratedField"):  # Django 5 and newer
             output_field=models.CharField(max_length=10),
             db_persist=True,
         )
+
+
+class Treaty(models.Model):
+    """Has countries, which its rows name by their codes."""
+
+    name = models.CharField(max_length=100)
+    countries = models.ManyToManyField(Country, through="Signature", related_name="treaties")
+
+
+class Signature(models.Model):
+    treaty = models.ForeignKey(Treaty, on_delete=models.CASCADE)
+    country = models.ForeignKey(Country, on_delete=models.CASCADE, to_field="code")
+
+
+class Guide(models.Model):
+    """Has many places, some of them restaurants."""
+
+    name = models.CharField(max_length=100)
+    places = models.ManyToManyField(Place, related_name="guides")
+
+
+if hasattr(models, "CompositePrimaryKey"):  # Django 5.2 and newer
+
+    class Seat(models.Model):
+        """Its key has two columns."""
+
+        pk = models.CompositePrimaryKey("row", "number")
+        row = models.CharField(max_length=2)
+        number = models.IntegerField()
+        taken = models.BooleanField(default=False)

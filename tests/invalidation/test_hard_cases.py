@@ -8,7 +8,7 @@ from django.db.models.signals import post_save, pre_save
 
 from cache_result import InvalidationRule
 from cache_result.invalidation import statements
-from tests.app.models import Article, Author, Currency, Document, Label, Place, Restaurant
+from tests.app.models import Article, Author, Currency, Document, Label, Place, Restaurant, Writer
 from tests.backends import on
 from tests.invalidation.rows import is_cached, rolled_back
 
@@ -106,6 +106,41 @@ class TestInstances:
         true()
         _save(article, authors[2])
         assert true()
+
+    @pytest.mark.parametrize(
+        "note",
+        [
+            lambda article: article.save(update_fields=["title"]),
+            lambda article: article.refresh_from_db(fields=["title"]),
+            lambda article: article.slug,
+        ],
+        ids=["update_fields", "refresh", "a deferred field"],
+    )
+    def test_outdated_and_then_a_part_of_it(self, true, authors, note):
+        # Fails (the second author's titles are a hit) when what is noted of a part makes the rest current.
+        pk = Article.objects.create(author=authors[0], title="a").pk
+        article = Article.objects.defer("slug").get(pk=pk)
+        _save(Article.objects.get(pk=pk), authors[1])
+        note(article)
+        true()
+        _save(article, authors[2])
+        assert true()
+
+    @pytest.mark.parametrize(("model", "parent"), [(Writer, Author), (Restaurant, Place)])
+    def test_outdated_by_an_instance_of_a_proxy_or_a_child(self, following, model, parent):
+        # Fails (the second name is a hit) when a save counts for instances of the same class only.
+        @following(parent, {"name": "name"})
+        def count(name):
+            return parent.objects.filter(name=name).count()
+
+        same = model.objects.create(name="a")
+        row = parent.objects.get(pk=same.pk)
+        same.name = "b"
+        same.save()
+        assert [count(name) for name in "abc"] == [0, 1, 0]
+        row.name = "c"
+        row.save()
+        assert [count(name) for name in "abc"] == [0, 0, 1]
 
     def test_a_save_that_raises_after_it_has_written(self, true, authors):
         article = Article.objects.create(author=authors[0], title="a")

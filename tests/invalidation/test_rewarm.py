@@ -4,7 +4,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
-from cache_result import CACHE_MISSING, CacheStatus
+from cache_result import CACHE_MISSING, CacheKeyField, CacheStatus
 from tests.app.models import Author
 from tests.backends import on
 from tests.invalidation.rows import rename, rolled_back
@@ -65,6 +65,30 @@ def test_a_rewarm_that_fails_disturbs_nobody(following, caplog):
     author.save()
     assert "cannot rewarm" in caplog.text
     assert function.get_cache_only(author.pk) is CACHE_MISSING
+
+
+def test_a_key_that_cannot_be_built_disturbs_nobody(following, caplog):
+    # Raises into the caller's `save()` when only unkeyable values are expected.
+    class Broken(CacheKeyField):
+        def get_key_payload(self, func, args, kwargs):
+            raise LookupError("no key")
+
+    @following(Author, {"author_id": "pk"}, rewarm=True, key_constructor={"fields": {"broken": Broken()}})
+    def function(author_id):
+        return author_id
+
+    Author.objects.create().save()
+    assert "no key" in caplog.text
+
+
+def test_arguments_without_names_are_not_rewarmed(following, caplog):
+    # Fails (an error in the log at every save) when the call is made by names all the same.
+    @following(Author, {"author_id": "pk"}, rewarm=True)
+    def function(author_id, /):
+        return author_id
+
+    Author.objects.create().save()
+    assert not caplog.records
 
 
 def test_what_the_mapping_cannot_fill_is_not_rewarmed(following):

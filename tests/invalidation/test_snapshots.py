@@ -4,9 +4,9 @@ import contextlib
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
-from cache_result import CacheStatus, _core
+from cache_result import CacheStatus, _core, isolation
 from tests.app.models import Article, Author
 from tests.backends import on
 from tests.invalidation.rows import is_cached, rename
@@ -228,3 +228,22 @@ async def test_async(following, author, threads, settled):
     await sync_to_async(inside)()
     assert await author_name(author.pk) == "new"
     await sync_to_async(connections.close_all)()
+
+
+def test_what_cannot_be_found_out_is_asked_again(cache_alias, monkeypatch):
+    """As in a transaction that has failed, whose connection lives on."""
+    # Fails (True, so that nothing is stored inside of transactions any more) when that answer is kept.
+    answers = ["READ COMMITTED", OperationalError]
+
+    def ask(*args):
+        answer = answers.pop()
+        if answer is OperationalError:
+            raise answer
+        return answer
+
+    session = connections["default"]
+    isolation.connected(session)
+    monkeypatch.setattr(isolation, "_ask", ask)
+    found = [isolation.reads_from_snapshot(session) for _ in range(3)]
+    isolation.connected(session)
+    assert found == [True, False, False]

@@ -9,7 +9,6 @@ from psycopg.pq import TransactionStatus
 from cache_result import CacheStatus
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.receivers import invalidate_for
-from cache_result.invalidation.targets import Targets
 from tests.app.models import Article, Author
 from tests.invalidation.rows import rename, rolled_back
 from tests.race.children import PARTITIONED
@@ -183,35 +182,17 @@ class TestRules:
 class TestTheMomentOfCommit:
     """Nobody gets older data from COMMIT on: the generations are committed with the rows."""
 
-    @pytest.fixture
-    def after_commit(self, monkeypatch):
-        """`seen = after_commit(look)`: `look()` is called when the COMMIT has returned, and nothing else."""
-
-        def after_commit(look):
-            seen = []
-            original = Targets.invalidate
-
-            def invalidate(self):
-                if self:
-                    seen.append(look())
-                return original(self)
-
-            monkeypatch.setattr(Targets, "invalidate", invalidate)
-            return seen
-
-        return after_commit
-
-    def test_a_call_in_another_thread(self, author_name, author, threads, after_commit):
+    def test_a_call_in_another_thread(self, author_name, author, threads, at_opening):
         # Fails ("old") without `renew_inside` in `Targets.close`.
         assert author_name(author.pk) == "old"
-        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        seen = at_opening(lambda: threads(author_name, author.pk).result())
         with transaction.atomic():
             rename(author)
             assert threads(author_name, author.pk).result() == "old"
         assert seen == ["new"]
         assert author_name.get_cache_only(author.pk) == "new"  # it was stored, and stays
 
-    def test_a_call_in_another_process(self, cache_alias, name, author_name, author, processes, after_commit):
+    def test_a_call_in_another_process(self, cache_alias, name, author_name, author, processes, at_opening):
         assert author_name(author.pk) == "old"
         reader = processes(children.call, cache_alias, name, author.pk)
         reader.expect("ready")
@@ -220,14 +201,14 @@ class TestTheMomentOfCommit:
             reader.say("call")
             return reader.result()
 
-        seen = after_commit(look)
+        seen = at_opening(look)
         with transaction.atomic():
             rename(author)
         assert seen == ["new"]
 
-    def test_manual_transactions(self, author_name, author, threads, after_commit):
+    def test_manual_transactions(self, author_name, author, threads, at_opening):
         assert author_name(author.pk) == "old"
-        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        seen = at_opening(lambda: threads(author_name, author.pk).result())
         transaction.set_autocommit(False)
         try:
             rename(author)
@@ -240,10 +221,10 @@ class TestTheMomentOfCommit:
     @pytest.mark.parametrize(
         "change", [rename, lambda author: Author.objects.filter(pk=author.pk).update(name="new")]
     )
-    def test_without_a_transaction(self, author_name, author, threads, after_commit, change):
+    def test_without_a_transaction(self, author_name, author, threads, at_opening, change):
         # Fails ("old") when caches that are tables are left out of closing.
         assert author_name(author.pk) == "old"
-        seen = after_commit(lambda: threads(author_name.get_with_metadata, author.pk).result())
+        seen = at_opening(lambda: threads(author_name.get_with_metadata, author.pk).result())
         change(author)
         assert [(value, metadata["cache_status"]) for value, metadata in seen] == [
             ("new", CacheStatus.BYPASS)
@@ -251,11 +232,11 @@ class TestTheMomentOfCommit:
         assert author_name.get_with_metadata(author.pk)[1]["cache_status"] == CacheStatus.MISS
         assert author_name.get_cache_only(author.pk) == "new"
 
-    def test_rows_of_another_database(self, cache_alias, name, threads, after_commit):
+    def test_rows_of_another_database(self, cache_alias, name, threads, at_opening):
         author_name = children.make_author_name(cache_alias, name, using="other")
         author = Author.objects.using("other").create(name="old")
         assert author_name(author.pk) == "old"
-        seen = after_commit(lambda: threads(author_name, author.pk).result())
+        seen = at_opening(lambda: threads(author_name, author.pk).result())
         with transaction.atomic("other"):
             rename(author)
         assert seen == ["new"]

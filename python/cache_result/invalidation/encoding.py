@@ -6,16 +6,16 @@ arrive as the same value is refused, because a call with a similar one is anothe
 
 import datetime
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.apps import apps
 from django.db.models import DEFERRED, Model
-from django.utils.module_loading import import_string
 
 _MOST = 2**53  # beyond, some readers of JSON round
 Encoded = Any
@@ -30,11 +30,14 @@ def encode(value: Any) -> Encoded:
     if value is None or kind in {bool, str} or (kind is int and -_MOST < value < _MOST):
         return value
     if kind is list:
-        return [encode(one) for one in value]
+        return _all(value)
     if kind in _WRITERS:
         return {"type": kind.__name__, "value": _WRITERS[kind](value)}
     if isinstance(value, Enum):
-        return {"type": "Enum", "value": [f"{kind.__module__}.{kind.__qualname__}", value.name]}
+        member = [kind.__module__, kind.__qualname__, str(value.name)]
+        # Not so for a class that others cannot import, nor for a union of flags.
+        if _members(*member[:2]).get(member[2]) is value:
+            return {"type": "Enum", "value": member}
     if isinstance(value, Model) and value.pk is not None:
         place = [value._meta.label, value._state.db, encode(value.pk)]
         return {"type": "Model", "value": place}
@@ -53,11 +56,7 @@ def decode(value: Encoded) -> Any:
     return value
 
 
-def _datetime(value: datetime.datetime) -> list[Any]:
-    return [value.replace(tzinfo=None).isoformat(), value.fold, _zone(value.tzinfo)]
-
-
-def _time(value: datetime.time) -> list[Any]:
+def _moment(value: datetime.datetime | datetime.time) -> list[Any]:
     return [value.replace(tzinfo=None).isoformat(), value.fold, _zone(value.tzinfo)]
 
 
@@ -76,6 +75,15 @@ def _in_zone(said: str | float | None) -> datetime.tzinfo | None:
     if said is None or isinstance(said, str):
         return ZoneInfo(said) if said else None
     return datetime.timezone(datetime.timedelta(seconds=said)) if said else datetime.timezone.utc  # noqa: UP017
+
+
+def _members(module: str, name: str) -> Mapping[str, Any]:
+    """The members of the class with this name, which may be inside of another, such as a model."""
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    members: Mapping[str, Any] = getattr(found, "__members__", {})
+    return members
 
 
 def _instance(place: list[Any]) -> Model:
@@ -98,9 +106,9 @@ _WRITERS: dict[type, Callable[[Any], Any]] = {
     Decimal: str,
     UUID: str,
     bytes: lambda value: b64encode(value).decode(),
-    datetime.datetime: _datetime,
+    datetime.datetime: _moment,
     datetime.date: datetime.date.isoformat,
-    datetime.time: _time,
+    datetime.time: _moment,
     datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
     tuple: _all,
     set: _all,
@@ -121,7 +129,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "set": lambda v: set(map(decode, v)),
     "frozenset": lambda v: frozenset(map(decode, v)),
     "dict": lambda v: {decode(key): decode(one) for key, one in v},
-    "Enum": lambda v: import_string(v[0])[v[1]],
+    "Enum": lambda v: _members(*v[:2])[v[2]],
     "Model": _instance,
 }
 
@@ -129,20 +137,21 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def encode_row(instance: Model, using: str) -> Encoded:
     """An instance and the values of its loaded fields.
 
-    :raises TypeError: when its primary key cannot travel. Another field that cannot is left out.
+    :raises TypeError: when its primary key cannot travel. Another field that cannot goes as text, and an
+        expression, whose value the database knows, not at all.
     """
     values = {}
     for field in instance._meta.concrete_fields:
         if field.attname not in vars(instance):
             continue
         value = vars(instance)[field.attname]
+        if hasattr(value, "resolve_expression"):
+            continue
         try:
             values[field.attname] = encode(value)
         except TypeError:
-            if field.primary_key:
-                raise
             values[field.attname] = {"type": "text", "value": field.value_to_string(instance)}
-    return {"model": instance._meta.label, "using": using, "values": values}
+    return {"model": instance._meta.label, "using": using, "pk": encode(instance.pk), "values": values}
 
 
 def decode_row(row: Encoded, *, deleted: bool) -> Model:
@@ -150,8 +159,7 @@ def decode_row(row: Encoded, *, deleted: bool) -> Model:
     model, using = apps.get_model(row["model"]), row["using"]
     held = row["values"]
     if not deleted:
-        key = decode(held[model._meta.pk.attname])
-        found: Model | None = model._base_manager.using(using).filter(pk=key).first()
+        found: Model | None = model._base_manager.using(using).filter(pk=decode(row["pk"])).first()
         if found is not None:
             return found
     names, values = [], []

@@ -76,13 +76,7 @@ def track(sender: type[Model], attnames: Iterable[str]) -> None:
 def versions(instance: Model, using: str) -> tuple[Values, ...]:
     """What the row may have been like before; values that nobody has seen are missing."""
     state = instance._state
-    note: Note | None = getattr(state, _NOTE, None)
-    tracker = _trackers.get(type(instance))
-    if note is None or tracker is None or state.adding or state.db != using:
-        return _UNKNOWN
-    known, _, key, changes, saves = note
-    outdated = changes != tracker.changes or saves != tracker.saves.get(key, 0)
-    return _UNKNOWN if outdated or key not in (None, instance.pk) else known
+    return _UNKNOWN if state.adding or state.db != using else _known(instance)
 
 
 def rows_changed(sender: type[Model], connection: BaseDatabaseWrapper | None = None) -> None:
@@ -125,19 +119,21 @@ def look_up(instance: Model, using: str) -> None:
 
 def saved(instance: Model, using: str, update_fields: Iterable[str] | None) -> None:
     """The instance's values, or some of them, are now those of the row."""
-    tracker = _trackers.get(type(instance))
-    if tracker is None:
-        return
-    saves = tracker.saves
-    if len(saves) >= _MOST_SAVES:
-        saves.clear()
-        tracker.changes += 1
-    key = instance.pk
-    saves[key] = saves.get(key, 0) + 1
-    inside = in_transaction(connections[using])
-    if inside:
-        has_written(connections[using], type(instance))
-    _note(instance, tracker, update_fields, keep=inside)
+    before, inside = _known(instance), in_transaction(connections[using])
+    # Instances of a parent may be of the same row.
+    for model in type(instance).__mro__:
+        tracker = _trackers.get(model)
+        if tracker is None:
+            continue
+        saves = tracker.saves
+        if len(saves) >= _MOST_SAVES:
+            saves.clear()
+            tracker.changes += 1
+        key = getattr(instance, tracker.key)
+        saves[key] = saves.get(key, 0) + 1
+        if inside:
+            has_written(connections[using], model)
+    _note(instance, before, update_fields, keep=inside)
 
 
 def _keep(instance: Model, tracker: _Tracker, known: tuple[Values, ...]) -> None:
@@ -168,17 +164,20 @@ def _copied(value: Any) -> Any:
         return object()  # equal to nothing
 
 
-def _note(instance: Model, tracker: _Tracker, fields: Iterable[str] | None, *, keep: bool) -> None:
+def _note(instance: Model, before: tuple[Values, ...], fields: Iterable[str] | None, *, keep: bool) -> None:
     """Notes the values of some fields, or of all; ``keep`` says that a rollback may bring back the former
     ones."""
+    tracker = _trackers.get(type(instance))
+    if tracker is None:
+        return
     if fields is None:
         after: tuple[Values, ...] = (_seen(instance, tracker.names),)
-        if not keep:
+        if not keep or before is _UNKNOWN:  # a rollback is told of, and makes everything unknown again
             _keep(instance, tracker, after)
             return
-        after = (*_known(instance), *after)
+        after = (*before, *after)
     else:
-        before, names = _known(instance), _attnames(type(instance), fields)
+        names = _attnames(type(instance), fields)
         seen = _seen(instance, names.intersection(tracker.names))
         # Whatever else the row may have had, it may have still.
         others = [{name: value for name, value in old.items() if name not in names} for old in before]
@@ -191,8 +190,14 @@ def _note(instance: Model, tracker: _Tracker, fields: Iterable[str] | None, *, k
 
 
 def _known(instance: Model) -> tuple[Values, ...]:
+    """What is noted of the row, unless it has changed since."""
     note: Note | None = getattr(instance._state, _NOTE, None)
-    return _UNKNOWN if note is None else note[0]
+    tracker = _trackers.get(type(instance))
+    if note is None or tracker is None:
+        return _UNKNOWN
+    known, _, key, changes, saves = note
+    outdated = changes != tracker.changes or saves != tracker.saves.get(key, 0)
+    return _UNKNOWN if outdated or key not in (None, instance.pk) else known
 
 
 def _attnames(model: type[Model], names: Iterable[str]) -> set[str]:
@@ -250,13 +255,11 @@ def _watch_refresh(model: type[Model]) -> None:
 
     @wraps(original)
     def refresh_from_db(self: Model, *args: Any, **kwargs: Any) -> None:
+        before = _known(self)
         original(self, *args, **kwargs)
-        tracker = _trackers.get(type(self))
-        if tracker is None:
-            return
         fields = kwargs.get("fields", args[1] if len(args) > 1 else None)
         connection = connections[self._state.db or "default"]
-        _note(self, tracker, fields, keep=in_transaction(connection))
+        _note(self, before, fields, keep=in_transaction(connection))
 
     setattr(refresh_from_db, _NOTE, True)
     model.refresh_from_db = refresh_from_db  # type: ignore[method-assign]

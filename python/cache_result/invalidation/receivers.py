@@ -4,7 +4,7 @@ Receivers connect to each concrete sender that a rule matches, never to all: a r
 sender would cost every model of the project its fast deletes.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from copy import copy
 from dataclasses import replace
 from inspect import Parameter, signature
@@ -57,7 +57,7 @@ def _connect_rules_of(wrapper: "AnyWrapper") -> None:
             if model in _connected:
                 continue
             _connected.add(model)
-        statements.watch(senders, _rules_for)
+        statements.watch(senders, registry.concerned_with)
         relations.watch(senders, _fire, _fire_all)
         for sender in senders:
             post_delete.connect(_after_delete, sender=sender, dispatch_uid="cache_result.rules")
@@ -75,22 +75,31 @@ def _before_save(
     **kwargs: Any,
 ) -> None:
     using = using or alias_of(instance)
-    rules = tuple(_rules_for(sender))
+    rules = tuple(registry.concerned_with(sender))
     _query(rules, instance, using)
     loaded.look_up(instance, using)
     # Unless the row must be there already.
     adding = instance._state.adding and not statements.is_forced_update(instance)
     # With a key of its own it may overwrite a row; one that Django draws is new.
     created = adding and (instance.pk is None or (not raw and instance._meta.pk.has_default()))
-    change = Change(instance, () if adding else _olds(instance, using), created=created)
+    inside = transaction.in_transaction(connections[using])
+    # Who sets a key that the database draws has taken it from a row. Elsewhere `_on_save` knows in time.
+    overwriting = adding and not created and not inside and _is_drawn(sender)
+    olds = _olds(instance, using) if overwriting or not adding else ()
+    change = Change(instance, olds, created=created)
     targets = _targets(rules, change, using, happened=False, raw=raw)
     if not targets:
         return
-    if transaction.in_transaction(connections[using]):
+    if inside:
         # Should a receiver before ours raise after the save, this has been noted already.
         transaction.record(using, targets)
     else:
         statements.close_for_save(instance, targets)
+
+
+def _is_drawn(model: type[models.Model]) -> bool:
+    """Whether the database draws the model's keys."""
+    return any(each._meta.auto_field for each in (model, *model._meta.get_parent_list()))
 
 
 def _on_save(
@@ -106,7 +115,7 @@ def _on_save(
     using = using or alias_of(instance)
     olds = () if created else _olds(instance, using)
     change = Change(instance, olds, created=created, update_fields=update_fields)
-    targets = _targets(_rules_for(sender), change, using, rewarm=True, raw=raw)
+    targets = _targets(registry.concerned_with(sender), change, using, rewarm=True, raw=raw)
     closed = statements.closed_for_save(instance)
     if closed is not None:
         closed.merge(targets)
@@ -120,7 +129,7 @@ def _on_delete(
     *, sender: type[models.Model], instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     using = using or alias_of(instance)
-    _query(tuple(_rules_for(sender)), instance, using)
+    _query(tuple(registry.concerned_with(sender)), instance, using)
     loaded.look_up(instance, using)
     # Before the row goes, its relations can still be followed.
     _fire(sender, Change(instance, _olds(instance, using), deleted=True), using)
@@ -148,7 +157,7 @@ def _olds(instance: models.Model, using: str) -> tuple[Any, ...]:
 def _fire(sender: type[models.Model], change: Change, using: str) -> None:
     if change.relation is not None:
         change = replace(change, olds=_olds(change.instance, using))
-    targets = _targets(_rules_for(sender), change, using)
+    targets = _targets(registry.concerned_with(sender), change, using)
     if targets:
         transaction.record(using, targets)
 
@@ -198,7 +207,7 @@ def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
 def _fire_all(model: type[models.Model], using: str) -> None:
     """Rows of the model have changed, nobody knows which."""
     targets = Targets()
-    for wrapper, rule in _rules_for(model):
+    for wrapper, rule in registry.concerned_with(model):
         targets.aim(wrapper, rule)
     if targets:
         transaction.record(using, targets)
@@ -235,10 +244,6 @@ def fire_values(wrapper: "AnyWrapper", rule: "InvalidationRule", values: dict[st
     transaction.record(router.db_for_write(rule.resolved_model), targets)
 
 
-def _rules_for(sender: type[models.Model]) -> "Iterator[tuple[AnyWrapper, InvalidationRule]]":
-    return registry.concerned_with(sender)
-
-
 def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows: list[Any]) -> None:
     """Adds the scopes of the old and the new rows; most often they are the same."""
     last: dict[str, Any] | None = None
@@ -272,9 +277,11 @@ def _invalidation(
 
 
 def fills(wrapper: "AnyWrapper", values: Collection[str]) -> bool:
-    """Whether values for these arguments are all that a call of the function needs."""
+    """Whether values for these arguments, given by name, are all that a call of the function needs."""
     return all(
-        name in values or parameter.default is not Parameter.empty
+        parameter.kind is not Parameter.POSITIONAL_ONLY
+        if name in values
+        else parameter.default is not Parameter.empty
         for name, parameter in signature(wrapper).parameters.items()
         if parameter.kind not in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
     )

@@ -144,15 +144,17 @@ def _announce_saves(model: type[Model]) -> None:
         outer = getattr(_of_thread, "save", None)
         forced = bool(kwargs.get("force_update", args[2] if len(args) > 2 else False))
         _of_thread.save = save = _Save(self, forced=forced)
+        in_doubt = False
         try:
             save_base(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             loaded.forget(self)
+            in_doubt = transaction.is_in_doubt(error)
             raise
         finally:
             _of_thread.save = outer
-            if save.closed is not None:
-                save.closed.invalidate()  # it failed, so that nobody else opens them
+            if save.closed is not None:  # it failed, so that nobody else opens them
+                (save.closed.abandon if in_doubt else save.closed.invalidate)()
 
     setattr(watched_save_base, _SAVING, True)
     any_model.save_base = watched_save_base

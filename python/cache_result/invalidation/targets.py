@@ -84,6 +84,9 @@ class Targets:
             key = rewarm.wrapper.get_cache_key(**rewarm.arguments)
         except TypeError:
             return  # the values have no key, so no call has them
+        except Exception:
+            logger.exception("cache_result: %s", rewarm.what)
+            return  # the code of a key field; it must not break a save
         self._work[rewarm.wrapper._alias, key] = rewarm
 
     def add_invalidation(self, work: Invalidation) -> None:
@@ -160,23 +163,25 @@ class Targets:
     def invalidate(self) -> bool:
         """Starts new generations, which open what is closed: one batch per cache. Returns whether something
         was written to a database."""
-        batches = self._batches()
+        batches, functions = self._batches(), self._functions()
         self._scopes.clear()
         self._owed = {}
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
             # In the same batch as what was added since.
-            scopes = self._keep_closed(storage, scopes | batches.pop(storage, set()), writer)
+            names = functions.get(storage, [])
+            scopes = self._keep_closed(storage, scopes | batches.pop(storage, set()), names, writer)
             if scopes:
-                storage.reopen(sorted(scopes), writer)
+                storage.reopen(sorted(scopes), names, writer)
         committed, self._committed = self._committed, {}
         written = False
         for storage, scopes in batches.items():
-            opening = self._keep_closed(storage, scopes, self._writer)
+            names = functions.get(storage, [])
+            opening = self._keep_closed(storage, scopes, names, self._writer)
             left = sorted(opening - committed.get(storage, set()))
             written = written or (opening != scopes and storage.database is not None)
             if left:
-                storage.invalidate(left)
+                storage.invalidate(left, names)
                 written = written or storage.database is not None
                 using = storage.database
                 if using is not None and using != self._committing and storage.in_transaction():
@@ -189,20 +194,24 @@ class Targets:
             tell(cache_invalidated, wrapper, reason="rule", arguments=arguments)
         return written
 
-    def _keep_closed(self, storage: Any, scopes: set[bytes], writer: int, longer: float = 0) -> set[bytes]:
+    def _keep_closed(
+        self, storage: Any, scopes: set[bytes], functions: list[str], writer: int, longer: float = 0
+    ) -> set[bytes]:
         """Keeps those closed that are to settle, and returns the others."""
         settling: dict[float, set[bytes]] = {}
         for scope in scopes & self._settle.keys():
             settling.setdefault(self._settle[scope] + longer, set()).add(scope)
         for seconds, some in settling.items():
-            storage.settle(sorted(some), writer, seconds)
+            storage.settle(sorted(some), functions, writer, seconds)
         return scopes - self._settle.keys()
 
     def abandon(self) -> bool:
         """Nobody knows whether the change was committed: what is closed stays so until its time is over;
         the rest changes now. Returns what ``invalidate`` does."""
+        functions = self._functions()
         for (storage, writer), scopes in self._closed.items():
-            self._keep_closed(storage, scopes, writer, get_settings().CLOSE_TIMEOUT)
+            names = functions.get(storage, [])
+            self._keep_closed(storage, scopes, names, writer, get_settings().CLOSE_TIMEOUT)
         closed, self._closed = {storage for storage, _ in self._closed}, {}
         for wrapper in list(self._scopes):
             if wrapper.storage in closed:
@@ -216,9 +225,10 @@ class Targets:
         owed, self._owed = self._owed, {}
         for storage, scopes in owed.items():
             storage.owe(sorted(scopes))
+        functions = self._functions()
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
-            storage.reopen(sorted(scopes), writer)
+            storage.reopen(sorted(scopes), functions.get(storage, []), writer)
 
     def _batches(self) -> dict[Any, set[bytes]]:
         batches: dict[Any, set[bytes]] = {}
@@ -227,6 +237,13 @@ class Targets:
         for storage, scopes in self._owed.items():
             batches.setdefault(storage, set()).update(scopes)
         return batches
+
+    def _functions(self) -> dict[Any, list[str]]:
+        """By cache: whose the scopes are, for people."""
+        functions: dict[Any, list[str]] = {}
+        for wrapper in self._scopes:
+            functions.setdefault(wrapper.storage, []).append(wrapper.label)
+        return functions
 
     def rewarm(self) -> None:
         """Has the calls refreshed and the custom invalidators run, wherever their rules say.

@@ -106,7 +106,7 @@ class Invalidation(Job):
     def key(self) -> Hashable:
         """What work has in common that need not be done twice."""
         row = (type(self.instance), _pk(self), self.using)
-        return (registry.name_of(self.wrapper, self.rule), row, self.signal_type, self.savepoints)
+        return (self.rule_id, row, self.signal_type, self.savepoints)
 
     def joined(self, later: "Invalidation") -> "Invalidation":
         """This and a later change of the same row, told as one."""

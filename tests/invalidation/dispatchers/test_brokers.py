@@ -142,6 +142,17 @@ def test_a_batch(broker, rewarmed, parcel):
     assert found == ["new", "another"]
 
 
+def test_every_rule_has_its_own_queue(request, rewarmed, parcel):
+    # Fails when the queue of the rule that comes first is that of all.
+    broker = Dramatiq(request)
+    queues = ["slow", "default", "slow"]
+    functions = [rewarmed(dispatcher="dramatiq", dispatcher_config={"queue": queue}) for queue in queues]
+    rename(parcel)
+    assert {name: broker.broker.queues[name].qsize() for name in set(queues)} == {"slow": 2, "default": 1}
+    broker.work()
+    assert [function.runs for function in functions] == [[parcel.pk]] * 3
+
+
 def test_a_worker_tries_again(request, rewarmed, parcel):
     broker = Rq(request)
     function = rewarmed(dispatcher=broker.name)

@@ -1,7 +1,7 @@
 """Custom invalidators: what they are told, and when."""
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from cache_result import CACHE_MISSING, CacheRegister
 from tests.app.models import Parcel
@@ -48,6 +48,23 @@ def test_it_is_told_what_it_asks_for_only(custom, parcel):
     custom(invalidator=lambda wrapper, instance, **extras: told.append(sorted(extras)))
     rename(parcel)
     assert told == [(), SAVED, ["instance_created", "signal_type", "update_fields"]]
+
+
+def test_on_a_connection_that_is_never_in_autocommit_mode(custom, parcel, monkeypatch):
+    # Fails (nothing is told, ever) when all work waits for that mode.
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    function = custom()
+    transaction.set_autocommit(False)
+    try:
+        rename(parcel)
+        transaction.rollback()
+        rename(parcel, "newer")
+        assert function.names == []
+        transaction.commit()
+        assert function.names == ["newer"]
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
 
 
 def test_it_may_be_async(custom, parcel):

@@ -1,6 +1,5 @@
 """A dispatcher to Celery workers."""
 
-from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,30 +26,14 @@ class CeleryDispatcher(Dispatcher):
         """Makes the task known to all Celery apps of this process."""
         _task(self.option("task_name"))
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, **told: Any) -> None:
         """Sends the task."""
-        queue = self.option("queue")
-        told = {
-            "model_label": model_label,
-            "pk": pk,
-            "rule_ids": list(rule_ids),
-            "signal_type": signal_type,
-            "rule_kwargs": rule_kwargs,
-        }
         _task(self.option("task_name")).apply_async(
             kwargs=told,
             ignore_result=True,
             retry=True,
             retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
-            **({"queue": queue} if queue else {}),
+            **self.given(queue="queue"),
         )
 
 

@@ -1,6 +1,5 @@
 """A dispatcher to the workers of django-rq."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cache_result.dispatching import Dispatcher, need
@@ -19,24 +18,9 @@ class DjangoRqDispatcher(Dispatcher):
         need("rq", "django-rq", self.name)
         need("django_rq", "django-rq", self.name)
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, **told: Any) -> None:
         """Enqueues the work."""
         rq, django_rq = need("rq", "django-rq", self.name), need("django_rq", "django-rq", self.name)
-        told = {
-            "model_label": model_label,
-            "pk": pk,
-            "rule_ids": list(rule_ids),
-            "signal_type": signal_type,
-            "rule_kwargs": dict(rule_kwargs),
-        }
         queue = django_rq.get_queue(self.option("queue") or "default")
         queue.enqueue_call(
             self.option("function_path"), kwargs=told, result_ttl=0, retry=rq.Retry(max=MOST_RETRIES)

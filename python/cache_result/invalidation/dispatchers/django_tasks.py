@@ -1,6 +1,5 @@
 """A dispatcher to Django's own tasks framework: ``django.tasks``, or the package ``django-tasks``."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import django
@@ -23,25 +22,9 @@ class DjangoTasksDispatcher(Dispatcher):
         """Imports the task."""
         _task()
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, **told: Any) -> None:
         """Enqueues the task."""
-        options = {"backend": self.option("backend"), "queue_name": self.option("queue")}
-        task = _task().using(**{name: value for name, value in options.items() if value})
-        task.enqueue(
-            model_label=model_label,
-            pk=pk,
-            rule_ids=list(rule_ids),
-            signal_type=signal_type,
-            rule_kwargs=dict(rule_kwargs),
-        )
+        _task().using(**self.given(backend="backend", queue_name="queue")).enqueue(**told)
 
 
 def _task() -> Any:

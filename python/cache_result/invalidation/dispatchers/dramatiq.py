@@ -1,6 +1,5 @@
 """A dispatcher to Dramatiq workers."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import close_old_connections
@@ -27,39 +26,29 @@ class DramatiqDispatcher(Dispatcher):
         """Makes the actor known to the broker in force."""
         self._actor()
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, **told: Any) -> None:
         """Sends a message to the actor."""
-        self._actor().send(
-            model_label=model_label,
-            pk=pk,
-            rule_ids=list(rule_ids),
-            signal_type=signal_type,
-            rule_kwargs=dict(rule_kwargs),
-        )
+        actor = self._actor()
+        # The actor's own queue is that of the rule which made it known.
+        actor.broker.enqueue(actor.message(**told).copy(queue_name=self._queue))
+
+    @property
+    def _queue(self) -> str:
+        return self.option("queue") or "default"
 
     def _actor(self) -> Any:
+        """The actor, known to the broker in force, as is the queue."""
         dramatiq = need("dramatiq", "dramatiq", self.name)
-        name, queue = self.option("actor_name"), self.option("queue") or "default"
-        broker = dramatiq.get_broker()
-        known = broker.actors.get(name)
-        if known is None:
-            known = dramatiq.actor(
-                _run,
-                actor_name=name,
-                queue_name=queue,
-                broker=broker,
-                max_retries=MOST_RETRIES,
-                throws=(UnknownRuleError,),
-            )
-        return known
+        broker, name = dramatiq.get_broker(), self.option("actor_name")
+        broker.declare_queue(self._queue)
+        return broker.actors.get(name) or dramatiq.actor(
+            _run,
+            actor_name=name,
+            queue_name=self._queue,
+            broker=broker,
+            max_retries=MOST_RETRIES,
+            throws=(UnknownRuleError,),
+        )
 
 
 def _run(**told: Any) -> None:

@@ -1,7 +1,7 @@
 """Dispatchers that do the work where the commit was: at once, or as a task of the running loop."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cache_result.dispatching import Dispatcher
@@ -19,15 +19,7 @@ class InlineDispatcher(Dispatcher):
     in_process = True
     options = {}  # noqa: RUF012
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, *, rule_kwargs: Mapping[str, Any], **told: Any) -> None:
         """Does the work.
 
         :raises Exception: the first error, where the rules or the settings want it raised.
@@ -44,15 +36,7 @@ class AsyncIODispatcher(Dispatcher):
     in_process = True
     options = {}  # noqa: RUF012
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, *, rule_kwargs: Mapping[str, Any], **told: Any) -> None:
         """Starts the task. Its errors are logged, and raised only where there is no loop."""
         try:
             loop = asyncio.get_running_loop()

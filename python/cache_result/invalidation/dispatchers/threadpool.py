@@ -1,7 +1,7 @@
 """A dispatcher to threads of this process."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -32,15 +32,7 @@ class ThreadPoolDispatcher(Dispatcher):
                 f"cache_result: max_workers={given!r} of the dispatcher 'threadpool': give 1 or more"
             )
 
-    def dispatch(
-        self,
-        *,
-        model_label: str,
-        pk: Any,
-        rule_ids: Sequence[str],
-        signal_type: str | None,
-        rule_kwargs: Mapping[str, Any],
-    ) -> None:
+    def dispatch(self, *, rule_kwargs: Mapping[str, Any], **told: Any) -> None:
         """Puts the work in the threads' queue. Its errors are logged."""
         _pool(self.option("max_workers")).submit(_run, rule_kwargs, self)
 

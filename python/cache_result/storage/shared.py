@@ -1,4 +1,4 @@
-"""Any Django cache alias behind one small interface that never raises.
+"""A cache that processes share, behind one small interface that never raises.
 
 Each operation is a plan (see :mod:`cache_result.plans`). It is run by plain calls, by the backend's
 own a-methods, or, where a backend has none of its own, in one hop to Django's thread-sensitive thread.
@@ -13,17 +13,13 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import BaseDatabaseCache
-from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 from django.db import connections, router
 from django.db.transaction import atomic
 
 from cache_result import _core
-from cache_result.backends import MemoryCache
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.pending import Pending
@@ -37,7 +33,6 @@ BARREN_SECONDS = 1
 LONGEST_SECONDS = 5 * 365 * 24 * 3600
 """Longer timeouts are not given to the backend."""
 _PROBE = b"\x00\xffcache_result"
-_UNCLEARED = "cr:uncleared"
 _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
 
 
@@ -192,7 +187,7 @@ class Storage:
     @operation
     def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> Plan[bool]:
         """Deletes an entry and voids its own token, so that no fill under way can bring it back."""
-        yield from self._renew([own])
+        yield from Storage._renew(self, [own])  # which no writer closes
         yield "delete", key
         return True
 
@@ -208,12 +203,14 @@ class Storage:
     @operation
     def close(self, scopes: Sequence[bytes], writer: int) -> Plan[bool]:
         """Closes scopes until ``reopen``, or until the writer counts as dead: their calls store nothing."""
-        yield from self._renew(scopes, _core.closed_token)
+        yield from self._renew(scopes, writer, closing=True)
         return True
 
-    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
-        """Opens closed scopes with a new generation of each."""
-        return self.invalidate(scopes)
+    @operation
+    def reopen(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int) -> Plan[bool]:
+        """Opens scopes that this writer has closed, with a new generation of each."""
+        yield from self._renew(scopes, writer)
+        return True
 
     @operation
     def renew_inside(self, scopes: Sequence[bytes]) -> Plan[bool]:
@@ -232,10 +229,12 @@ class Storage:
         raise UndeliveredError(f"{len(missing)} of {len(tokens)} generations were not written")
 
     @operation
-    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> Plan[bool]:
+    def settle(
+        self, scopes: Sequence[bytes], functions: Sequence[str], writer: int, seconds: float
+    ) -> Plan[bool]:
         """Keeps scopes closed for some seconds; then they are in a new generation."""
         # One more, as some backends count whole seconds, from when they last looked.
-        yield from self._renew(scopes, _core.closed_token, ceil(seconds) + 1)
+        yield from self._renew(scopes, writer, ceil(seconds) + 1, closing=True)
         return True
 
     def owe(self, scopes: Iterable[bytes]) -> None:
@@ -243,12 +242,10 @@ class Storage:
         self._keep(scopes)
 
     def _renew(
-        self,
-        scopes: Sequence[bytes],
-        draw: Callable[[], int] = _core.fresh_token,
-        seconds: int | None = None,
+        self, scopes: Sequence[bytes], writer: int = 0, seconds: int | None = None, *, closing: bool = False
     ) -> Plan[None]:
-        """Writes new tokens, and reads them back where a backend may swallow what it cannot write."""
+        """Writes new tokens, or marks; reads them back where a backend may swallow what it cannot write."""
+        draw = _core.closed_token if closing else _core.fresh_token
         keys = [_core.generation_key(scope) for scope in scopes]
         timeout = self._close_timeout if seconds is None else seconds
         found: dict[str, Any] = {}
@@ -320,16 +317,13 @@ class Storage:
         """What goes wrong with a cache that is a table must not abort the caller's transaction."""
         return atomic(using=self.database) if self.in_transaction() else nullcontext()
 
-    def _failed(self, name: str, args: Iterable[Any], error: Exception) -> Any:
+    def _failed(self, name: str, args: tuple[Any, ...], error: Exception) -> Any:
         self._breaker.failed(error)
         return self._refused(name, args)
 
-    def _refused(self, name: str, args: Iterable[Any]) -> Any:
-        if name == "invalidate":
-            self._keep(*args)
-        elif name == "settle":
-            scopes, _, _ = args
-            self._keep(scopes)
+    def _refused(self, name: str, args: tuple[Any, ...]) -> Any:
+        if name in {"invalidate", "reopen", "settle"}:
+            self._keep(*args[:2])
         elif name == "forget":
             _, own, *functions = args
             self._keep([own], *functions)
@@ -348,134 +342,6 @@ class Storage:
         pending = self.pending.snapshot()
         yield from self._renew(list(pending))
         self.pending.delivered(pending)
-
-
-class LocalStorage(Storage):
-    """A cache of this process alone: generations live in a Rust index beside it."""
-
-    shared: ClassVar[bool] = False
-
-    def __init__(self, alias: str, cache: BaseCache) -> None:
-        super().__init__(alias)
-        self.index = _index_of(cache, alias)
-        if not isinstance(cache, MemoryCache):
-            # All LocMem objects of one LOCATION are views of one store.
-            self.get_entry = cache.get
-
-    def _read_alone(self, key: str) -> Plan[Any]:
-        try:
-            return (yield "get", key)
-        except Exception:  # nothing can be down here: the value does not load
-            yield "delete", key
-            return None
-
-    @operation
-    def enter(self) -> Plan[Any]:
-        """What says that the store was not cleared: to be given to ``store`` after the fill."""
-        mark = yield "get", _UNCLEARED
-        if mark is None:
-            mark = _core.fresh_token()
-            yield "add", _UNCLEARED, mark, None
-            mark = yield "get", _UNCLEARED
-        return mark
-
-    @operation
-    def store(  # type: ignore[override] # the core gives what belongs to the kind of storage
-        self, key: str, entry: tuple[bytes, Any], timeout: float | None, mark: Any, own: bytes
-    ) -> Plan[bool]:
-        """Stores header and value, unless the store was cleared during the fill. LocMem copies by
-        pickling, so the value needs no pickle of ours inside."""
-        if mark is None or (yield "get", _UNCLEARED) != mark:
-            return False
-        yield "set", key, entry, timeout
-        if (yield "get", _UNCLEARED) == mark:
-            return True
-        self.invalidate([own])
-        return False
-
-    def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> bool:
-        """Starts a new generation of the entry's own scope, and deletes its bytes."""
-        self.invalidate([own])
-        return self.delete([key])
-
-    def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
-        """Starts a new generation of each scope."""
-        cast(_core.Memory, self.index).renew(list(scopes))
-        return True
-
-    def close(self, scopes: Sequence[bytes], writer: int) -> bool:
-        """Closes scopes until the writer opens them or counts as dead."""
-        cast(_core.Memory, self.index).close(list(scopes), writer, self._close_timeout)
-        return True
-
-    def reopen(self, scopes: Sequence[bytes], writer: int) -> bool:
-        """Opens scopes that this writer has closed; others may still have them closed."""
-        cast(_core.Memory, self.index).open(list(scopes), writer)
-        return True
-
-    def settle(self, scopes: Sequence[bytes], writer: int, seconds: float) -> bool:
-        """Keeps scopes closed for some seconds; then they are in a new generation."""
-        index = cast(_core.Memory, self.index)
-        index.open(list(scopes), writer)
-        index.close(list(scopes), writer, seconds)
-        return True
-
-    async def aperform(self, name: str, *args: Any) -> Any:
-        """The operation ``name`` through Django's async cache API."""
-        if name == "invalidate":
-            return self.invalidate(*args)
-        if name == "forget":
-            key, own, *_ = args
-            self.invalidate([own])
-            return await super().aperform("delete", [key])
-        return await super().aperform(name, *args)
-
-
-_indexes: dict[tuple[Any, ...], _core.Index] = {}
-_storages: dict[str, tuple[Any, Storage]] = {}
-
-
-def _index_of(cache: BaseCache, alias: str) -> _core.Index | _core.Memory:
-    """One index per store: aliases that name the same LocMem store share it."""
-    if isinstance(cache, MemoryCache):
-        return cache.memory
-    store = id(getattr(cache, "_cache", None)) if isinstance(cache, LocMemCache) else alias
-    identity = (store, cache.key_prefix, cache.version, cache.key_func)
-    if identity not in _indexes:
-        # Each entry has a scope of its own, and others besides.
-        entries = getattr(cache, "_max_entries", 0)
-        _indexes[identity] = _core.Index(min(max(65_536, 4 * entries), 2**24))
-    return _indexes[identity]
-
-
-def get_storage(alias: str) -> Storage:
-    """The storage of a cache alias.
-
-    :raises ImproperlyConfigured: when ``CACHES`` has no such alias.
-    """
-    try:
-        cache = caches[alias]
-    except InvalidCacheBackendError as error:
-        raise ImproperlyConfigured(
-            f"cache_result: there is no cache {alias!r} in CACHES; "
-            f'name one of {", ".join(sorted(caches.settings))} with cache= or CACHE_RESULT["CACHE"]'
-        ) from error
-    # The configuration that it was made from, to notice override_settings.
-    stamp = (caches.settings, get_settings())
-    known = _storages.get(alias)
-    if known is None or known[0] != stamp:
-        local = isinstance(cache, LocMemCache | DummyCache | MemoryCache)
-        known = (stamp, LocalStorage(alias, cache) if local else Storage(alias))
-        _storages[alias] = known
-    return known[1]
-
-
-def _reconfigured(*, setting: str, **kwargs: Any) -> None:
-    if setting in {"CACHE_RESULT", "CACHES"}:
-        _core.reconfigured()
-
-
-setting_changed.connect(_reconfigured, dispatch_uid="cache_result.storage")
 
 
 def _is_async(cache: BaseCache) -> bool:

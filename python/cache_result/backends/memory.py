@@ -148,7 +148,10 @@ def _store_of(name: str, *options: Any) -> _core.MemoryStore:
     """The store of a LOCATION; a new one when its options have changed."""
     known = _stores.get(name)
     if known is None or known[0] != options:
-        known = (options, _core.MemoryStore(*options))
+        try:
+            known = (options, _core.MemoryStore(*options))
+        except OSError as error:
+            raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
         _stores[name] = known
     return known[1]
 

@@ -1,6 +1,7 @@
 """``MemoryCache``: a Django cache in this process, kept in Rust."""
 
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from typing import Any, cast
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
@@ -12,13 +13,14 @@ from cache_result.backends.host import host_index_path
 _MEBIBYTE = 1024 * 1024
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
 
-_stores: dict[str, tuple[tuple[Any, ...], _core.MemoryStore]] = {}
+_stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
+_making = Lock()  # of a store, in one thread at a time
 
 
 class MemoryCache(BaseCache):
     """A cache of this process, bounded by bytes.
 
-    ``LOCATION`` names the store: caches of one name share it, as those of ``LocMemCache`` do. ``OPTIONS``:
+    ``LOCATION`` names the store: caches of one name and the same options share it. ``OPTIONS``:
 
     - ``MAX_BYTES``: what entries may take, 64 MiB unless given. The coldest are evicted first; a value
       of more than a quarter of it is not stored.
@@ -145,15 +147,16 @@ class MemoryCache(BaseCache):
 
 
 def _store_of(name: str, *options: Any) -> _core.MemoryStore:
-    """The store of a LOCATION; a new one when its options have changed."""
-    known = _stores.get(name)
-    if known is None or known[0] != options:
-        try:
-            known = (options, _core.MemoryStore(*options))
-        except OSError as error:
-            raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
-        _stores[name] = known
-    return known[1]
+    """The store of a LOCATION. Whoever gives it other options means another one."""
+    with _making:
+        store = _stores.get((name, *options))
+        if store is None:
+            try:
+                store = _core.MemoryStore(*options)
+            except OSError as error:
+                raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
+            _stores[name, *options] = store
+    return store
 
 
 def _whole(options: Mapping[str, Any], name: str, default: int | None) -> int | None:

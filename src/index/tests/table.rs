@@ -133,6 +133,22 @@ fn a_writer_who_was_taken_for_dead_does_not_open_for_another() {
 }
 
 #[test]
+fn who_takes_over_a_cell_renews_the_slot_of_the_dead() {
+    let table = Table::private();
+    let slots = table.region().memory().slots();
+    let now = clock::now_ms();
+    for tag in 1..=8 {
+        slots.close(7, now + 10, tag, now).unwrap();
+    }
+    let later = now + 20;
+    // Nothing but the generation will tell that this slot was ever closed.
+    for tag in 11..=18 {
+        slots.close(6, later + 5000, tag, later).unwrap();
+    }
+    assert!(slots.read(7, later).is_some_and(|found| drawn_at(found) == later));
+}
+
+#[test]
 fn too_many_writers_of_one_scope_share_a_cell() {
     let table = Table::private();
     let slots = table.region().memory().slots();

@@ -12,7 +12,13 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
+use std::cell::Cell;
+
+thread_local! {
+    /// The room of the last key text that Python was given, for the next one.
+    static SPARE: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Changes when the same calls are to have other keys.
 const FORMAT: &[u8] = b"cache_result keys 1\0";
@@ -221,16 +227,41 @@ impl Plan {
     }
 
     /// The text of a bound call's key.
-    pub fn text(&self, caller: &Caller<'_, '_>, heir: Option<&str>) -> PyResult<String> {
+    pub fn text<'py>(
+        &self,
+        caller: &Caller<'_, 'py>,
+        heir: Option<&str>,
+    ) -> PyResult<Bound<'py, PyString>> {
         let (mut encoder, mut run) = (Encoder::new(), Run::default());
         self.write(caller, heir, &mut encoder, &mut run, &mut Vec::new())?;
-        Ok(self.key(&encoder, &run).1)
+        Ok(self.python_text(caller.py, &encoder, run.shown()))
+    }
+
+    /// The text of a call's key, for Python.
+    pub fn python_text<'py>(
+        &self,
+        py: Python<'py>,
+        canonical: &Encoder,
+        partition: Option<&str>,
+    ) -> Bound<'py, PyString> {
+        let key = self.digest(canonical);
+        let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        self.style.push_key(&mut text, partition, &key);
+        let python = PyString::new(py, &text);
+        // At the end of a thread there is nowhere to keep it.
+        let _ = SPARE.try_with(|spare| spare.set(text));
+        python
     }
 
     /// Digest and text of a call's key.
-    pub fn key(&self, canonical: &Encoder, run: &Run) -> (Digest, String) {
-        let key = Digest::of(&self.identity, canonical.writer.as_bytes());
-        (key, self.style.key_text(run.shown(), &key))
+    pub fn key(&self, canonical: &Encoder, partition: Option<&str>) -> (Digest, String) {
+        let key = self.digest(canonical);
+        (key, self.style.key_text(partition, &key))
+    }
+
+    fn digest(&self, canonical: &Encoder) -> Digest {
+        Digest::of(&self.identity, canonical.writer.as_bytes())
     }
 
     /// Key and scopes of a bound call.
@@ -251,7 +282,7 @@ impl Plan {
                 scopes.push(scope);
             }
         }
-        let (key, text) = self.key(&encoder, &run);
+        let (key, text) = self.key(&encoder, run.shown());
         Ok(Parts { key, text, scopes })
     }
 

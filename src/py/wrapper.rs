@@ -120,7 +120,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(slf.py(), &slf.get().key_text(slf.py(), args, kwargs)?))
+        slf.get().key_text(slf.py(), args, kwargs)
     }
 
     /// The canonical bytes of a call: what its key is the hash of.

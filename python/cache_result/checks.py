@@ -153,7 +153,6 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Options of every ``MemoryCache``, used by a wrapper or not. No host index is made here."""
     found: list[CheckMessage] = []
-    stores: dict[str, tuple[str, Any]] = {}
     for alias in caches.settings:
         try:
             backend = caches[alias]
@@ -162,24 +161,17 @@ def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         if not isinstance(backend, MemoryCache):
             continue
         config: dict[str, Any] = caches.settings[alias]
-        location, options = config.get("LOCATION", ""), config.get("OPTIONS", {})
         try:
-            parsed = store_options(location, options)
+            *_, path = store_options(config.get("LOCATION", ""), config.get("OPTIONS", {}))
         except ImproperlyConfigured as error:
             hint = f"Mend it in CACHES[{alias!r}]."
             found.append(Error(f"The cache {alias!r}: {_said(error)}", hint=hint, id="cache_result.E009"))
             continue
-        path = parsed[-1]
         refusal = _core.MemoryStore.refusal(path) if path else None
         if refusal:
             reason, remedy = refusal
             message = f"The host index {path} of the cache {alias!r} cannot be used: {reason}"
             hint = f"{remedy[0].upper()}{remedy[1:]}."
-            found.append(Error(message, hint=hint, id="cache_result.E009"))
-        other, theirs = stores.setdefault(location, (alias, parsed))
-        if theirs != parsed:
-            message = f"The caches {other!r} and {alias!r} have one LOCATION, {location!r}, and other OPTIONS"
-            hint = "Caches of one LOCATION share a store. Give each its own, or both the same OPTIONS."
             found.append(Error(message, hint=hint, id="cache_result.E009"))
     return found
 

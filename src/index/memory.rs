@@ -95,6 +95,7 @@ pub enum Source {
     /// The same, because the file is out of reach: why.
     InsteadOfFile(String),
     /// A mapped file.
+    #[cfg_attr(not(unix), allow(dead_code))]
     File(Mapping),
 }
 

@@ -13,6 +13,10 @@
 //! - **the table-wide closing**: raised *before* the slot is renewed; at its end the floor rises
 //!   *before* the word is cleared, and is read after it.
 //!
+//! A writer who is slow, not dead, may commit after his time. Who fills between that and his opening may keep
+//! what he has changed, until he opens: that much a deadline costs. A clock that is set forward makes
+//! every time end early; one that is set back keeps scopes closed for longer.
+//!
 //! Every one of these pairs is "write A, release B; acquire B, read A", so acquire and release suffice.
 
 use std::sync::atomic::{AtomicU64, Ordering};

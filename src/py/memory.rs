@@ -57,12 +57,6 @@ impl MemoryStore {
     fn weight(&self) -> u64 {
         self.vault.store.weight()
     }
-
-    /// What is wrong with the file of the generations, if anything is.
-    #[getter]
-    fn trouble(&self) -> Option<String> {
-        self.vault.table.trouble()
-    }
 }
 
 /// A store as the caches see it that have the same prefix, version and key function. The methods are those
@@ -210,6 +204,12 @@ impl Memory {
             }
         }
         Ok(found)
+    }
+
+    /// What is wrong with the file of the generations, if anything is.
+    #[getter]
+    fn trouble(&self) -> Option<String> {
+        self.view.vault.table.trouble()
     }
 
     /// Deletes every entry of the store, whatever its prefix and version.

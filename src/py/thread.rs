@@ -152,7 +152,8 @@ impl Wrapper {
         let Some(fill) = &entry.fill else { return Ok(None) };
         if !binding.covered || process::any_open_transaction() {
             let scopes = self.scopes(binding, written, args, kwargs)?;
-            if !memory.view.is_fenced_by(&entry, &scopes) || is_touched(py, &scopes)? {
+            let touched = process::any_open_transaction() && is_touched(py, &scopes)?;
+            if touched || !memory.view.is_fenced_by(&entry, &scopes) {
                 return Ok(None);
             }
         }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
@@ -14,13 +15,14 @@ from cache_result.backends.host import host_index_path
 _MEBIBYTE = 1024 * 1024
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
 
-_stores: dict[str, tuple[tuple[Any, ...], _core.MemoryStore]] = {}
+_stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
+_making = Lock()  # of a store, in one thread at a time
 
 
 class MemoryCache(BaseCache):
     """A cache of this process, bounded by bytes.
 
-    ``LOCATION`` names the store: caches of one name share it, as those of ``LocMemCache`` do. ``OPTIONS``:
+    ``LOCATION`` names the store: caches of one name and the same options share it. ``OPTIONS``:
 
     - ``MAX_BYTES``: what entries may take, 64 MiB unless given. The coldest are evicted first; a value
       of more than a quarter of it is not stored.
@@ -44,8 +46,7 @@ class MemoryCache(BaseCache):
         It is opened at the first use, so that `manage.py check` can say what is wrong with the options:
         Django's own checks make every cache.
 
-        :raises ImproperlyConfigured: for options that do not suit.
-        :raises OSError: for a host index that cannot be used.
+        :raises ImproperlyConfigured: for options that do not suit, and a host index that cannot be used.
         """
         return _store_of(self._name, *store_options(self._name, self._options))
 
@@ -170,14 +171,16 @@ def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | Non
 
 
 def _store_of(name: str, *options: Any) -> _core.MemoryStore:
-    """The store of a LOCATION; a new one when its options have changed."""
-    known = _stores.get(name)
-    if known is None:
-        # Of two threads that come first, both get the one that is kept.
-        known = _stores.setdefault(name, (options, _core.MemoryStore(*options)))
-    if known[0] != options:
-        known = _stores[name] = (options, _core.MemoryStore(*options))
-    return known[1]
+    """The store of a LOCATION. Whoever gives it other options means another one."""
+    with _making:
+        store = _stores.get((name, *options))
+        if store is None:
+            try:
+                store = _core.MemoryStore(*options)
+            except OSError as error:
+                raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
+            _stores[name, *options] = store
+    return store
 
 
 def _whole(options: Mapping[str, Any], name: str) -> int | None:

@@ -9,6 +9,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from cache_result import _core
 from cache_result.backends import MemoryCache
 from cache_result.plans import Plan, operation
+from cache_result.reports import logger
 from cache_result.storage.shared import Storage
 
 _UNCLEARED = "cr:uncleared"
@@ -115,3 +116,24 @@ class MemoryStorage(LocalStorage):
     def __init__(self, alias: str, cache: MemoryCache) -> None:
         Storage.__init__(self, alias)
         self.index = cache.memory
+        self._trouble: str | None = None
+
+    def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
+        """Starts a new generation of each scope."""
+        done = super().invalidate(scopes)
+        self.look_at_index()
+        return done
+
+    def look_at_index(self) -> None:
+        """Logs when the file of ``HOST_INDEX`` gets out of reach, and when it is back. The core calls this
+        too."""
+        before, self._trouble = self._trouble, self.index.trouble
+        if self._trouble is not None and before is None:
+            logger.warning(
+                "cache_result: the cache %r has lost the file of its HOST_INDEX and stores nothing until it "
+                "is back: %s",
+                self.alias,
+                self._trouble,
+            )
+        elif self._trouble is None and before is not None:
+            logger.info("cache_result: the HOST_INDEX of the cache %r is back", self.alias)

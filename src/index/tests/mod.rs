@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod host;
+mod model;
 #[cfg(unix)]
 mod processes;
 mod table;

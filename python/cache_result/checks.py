@@ -171,7 +171,7 @@ def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         if refusal:
             reason, remedy = refusal
             message = f"The host index {path} of the cache {alias!r} cannot be used: {reason}"
-            hint = f"{remedy[0].upper()}{remedy[1:]}."
+            hint = f"What helps: {remedy}."
             found.append(Error(message, hint=hint, id="cache_result.E009"))
     return found
 

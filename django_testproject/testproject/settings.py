@@ -1,4 +1,4 @@
-"""Settings of the demo: SQLite, one LocMem cache, the loopback interface only.
+"""Settings of the demo: SQLite, one MemoryCache, the loopback interface only.
 
 Environment: ``GEO_DATABASE`` (path of the SQLite file), ``DJANGO_DEBUG`` (``0`` turns debug pages off),
 ``DJANGO_SECRET_KEY``.
@@ -38,12 +38,13 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# LocMem lives in the memory of one process: entries and invalidations are that process's own.
+# Entries live in the memory of each process, and hits never leave it. HOST_INDEX: processes with this
+# LOCATION share a table in memory, so that each hears at once of what the others invalidate.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        "LOCATION": "geo",
-        "OPTIONS": {"MAX_ENTRIES": 10_000},
+        "BACKEND": "cache_result.backends.MemoryCache",
+        "LOCATION": f"geo, of {DATABASES['default']['NAME']}",
+        "OPTIONS": {"HOST_INDEX": True},
     }
 }
 

@@ -18,6 +18,8 @@ class CacheResultConfig(AppConfig):
 
         get_settings()
         django_checks.register(checks.check_caches, django_checks.Tags.caches)
+        django_checks.register(checks.check_deployment, django_checks.Tags.caches, deploy=True)
+        django_checks.register(checks.check_memory, django_checks.Tags.caches)
         django_checks.register(checks.check_keys, django_checks.Tags.caches)
         django_checks.register(checks.check_rules, django_checks.Tags.caches)
         django_checks.register(checks.check_work, django_checks.Tags.caches)

@@ -9,7 +9,9 @@ cache_result.E005    a key field describes a model or a serializer that cannot b
 cache_result.E006    a rule watches a field that its model does not have
 cache_result.E007    a dispatcher that is not there, or whose package is missing
 cache_result.E008    the dotted path of an ``invalidator`` leads to nothing that can be called
-cache_result.W001    rules on an in-process cache: other processes do not see invalidations
+cache_result.E009    ``OPTIONS`` of a ``MemoryCache`` that do not suit, or a host index that cannot be used
+cache_result.W001    rules on an in-process cache: other processes do not see invalidations. Where ``DEBUG``
+                     is off, and under ``check --deploy``
 cache_result.W002    several Memcached servers: a lost server can bring back old generations
 cache_result.W003    a Redis alias that reads from replicas, which lag behind
 cache_result.W004    a key prefix that leaves no room for keys
@@ -27,15 +29,19 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import InvalidCacheBackendError
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 
-from cache_result import registry
+from cache_result import _core, registry
+from cache_result.backends import MemoryCache
+from cache_result.backends.host import is_testing
+from cache_result.backends.memory import store_options
 from cache_result.conf import get_settings
 from cache_result.dispatching import make_dispatcher
 from cache_result.invalidation import discovery, receivers
 from cache_result.keys.constructors import KeyConstructor
 from cache_result.keys.shapes import ShapeKeyField
 
-_IN_PROCESS = ("LocMemCache", "DummyCache")
+_IN_PROCESS = {"LocMemCache", "DummyCache"}
 
 
 def check_rules(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -120,7 +126,7 @@ def check_keys(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
 def check_caches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Caches on which the promises are hard to keep."""
     default = get_settings().CACHE
-    with_rules = {wrapper._alias or default: wrapper.label for wrapper, _ in registry.registered()}
+    with_rules = _with_rules()
     found: list[CheckMessage] = []
     for alias in sorted({default, *with_rules, *registry.aliases}):
         try:
@@ -133,7 +139,72 @@ def check_caches(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             found.append(Error(message, hint=hint, id="cache_result.E004"))
             continue
         found.extend(_soft_ground(alias, backend, with_rules.get(alias)))
+    # Tests have one process, and DEBUG is off in them.
+    if not settings.DEBUG and not is_testing():
+        found.extend(_lonely())
     return found
+
+
+def check_deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What matters where a project is served, for `check --deploy` on the machine of a developer."""
+    return list(_lonely()) if settings.DEBUG or is_testing() else []
+
+
+def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Options of every ``MemoryCache``, used by a wrapper or not. No host index is made here."""
+    found: list[CheckMessage] = []
+    for alias in caches.settings:
+        try:
+            backend = caches[alias]
+        except InvalidCacheBackendError:
+            continue
+        if not isinstance(backend, MemoryCache):
+            continue
+        config: dict[str, Any] = caches.settings[alias]
+        try:
+            *_, path = store_options(config.get("LOCATION", ""), config.get("OPTIONS", {}))
+        except ImproperlyConfigured as error:
+            hint = f"Mend it in CACHES[{alias!r}]."
+            found.append(Error(f"The cache {alias!r}: {_said(error)}", hint=hint, id="cache_result.E009"))
+            continue
+        refusal = _core.MemoryStore.refusal(path) if path else None
+        if refusal:
+            reason, remedy = refusal
+            message = f"The host index {path} of the cache {alias!r} cannot be used: {reason}"
+            hint = f"What helps: {remedy}."
+            found.append(Error(message, hint=hint, id="cache_result.E009"))
+    return found
+
+
+def _with_rules() -> dict[str, str]:
+    """The aliases whose entries rules invalidate, each with one of the functions."""
+    default = get_settings().CACHE
+    return {wrapper._alias or default: wrapper.label for wrapper, _ in registry.registered()}
+
+
+def _lonely() -> Iterator[CheckMessage]:
+    """Caches whose processes do not hear of one another's invalidations."""
+    for alias, label in sorted(_with_rules().items()):
+        try:
+            backend = caches[alias]
+        except InvalidCacheBackendError:
+            continue
+        if isinstance(backend, MemoryCache):
+            if caches.settings[alias].get("OPTIONS", {}).get("HOST_INDEX"):
+                continue
+            hint = "set OPTIONS['HOST_INDEX'] to True, which is for one host, or use a cache that they share."
+        elif _IN_PROCESS.isdisjoint(base.__name__ for base in type(backend).__mro__):
+            continue
+        else:
+            hint = (
+                "use a cache that they share; on one host, cache_result.backends.MemoryCache with "
+                "OPTIONS['HOST_INDEX'] = True."
+            )
+        yield Warning(
+            f"The cache {alias!r} belongs to one process, and {label} has rules",
+            hint=f"With more than one worker process, {hint}",
+            id="cache_result.W001",
+        )
 
 
 def _soft_ground(alias: str, backend: Any, with_rules: str | None) -> Iterator[CheckMessage]:
@@ -141,12 +212,6 @@ def _soft_ground(alias: str, backend: Any, with_rules: str | None) -> Iterator[C
     location = config.get("LOCATION", "")
     many = len(location) > 1 if isinstance(location, list | tuple) else ";" in str(location)
     kinds = {base.__name__ for base in type(backend).__mro__}
-    if with_rules and kinds.intersection(_IN_PROCESS) and not settings.DEBUG:
-        yield Warning(
-            f"The cache {alias!r} belongs to one process, and {with_rules} has rules",
-            hint="With more than one worker process, use a cache that they share.",
-            id="cache_result.W001",
-        )
     if "BaseMemcachedCache" in kinds and many:
         yield Warning(
             f"The cache {alias!r} has several Memcached servers",

@@ -44,6 +44,12 @@ impl Table {
         Ok(Self::over(file.map()?, Some(file)))
     }
 
+    /// Why [`host`](Self::host) would fail, as far as that shows without making a file.
+    #[must_use]
+    pub fn refusal(path: &Path) -> Option<HostError> {
+        HostFile::at(path).and_then(|file| file.inspect()).err()
+    }
+
     fn over(region: Region, file: Option<HostFile>) -> Self {
         let region = AtomicPtr::new(Box::into_raw(Box::new(region)));
         Self { region, closings: Closings::new(), file }

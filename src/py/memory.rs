@@ -41,6 +41,12 @@ impl MemoryStore {
         Ok(Self { vault: Arc::new(Vault::new(max_bytes, max_entries, table)) })
     }
 
+    /// Why `host_index` cannot be the file, and what to do about it. It is not made.
+    #[staticmethod]
+    fn refusal(host_index: PathBuf) -> Option<(String, &'static str)> {
+        Table::refusal(&host_index).map(|error| (error.reason, error.remedy))
+    }
+
     /// How many entries there are, those included whose time is over.
     fn __len__(&self) -> usize {
         self.vault.store.len()

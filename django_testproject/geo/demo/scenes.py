@@ -3,13 +3,17 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+from django.conf import settings
+
 from geo import services
 from geo.demo.client import Client, Reply
 from geo.demo.terminal import Terminal
+from geo.demo.workers import Answer, running_worker
 
 HITS = 20  # requests behind the median of a hit over HTTP
 CALLS = 2000  # calls behind the median of a hit in the process
@@ -21,6 +25,8 @@ JAPAN = "/api/countries/JP/distances/"
 GERMAN_CITIES = ("/api/countries/DE/cities/", "/api/countries/DE/cities/?min_population=500000")
 FRENCH_CITIES = ("/api/countries/FR/cities/", "/api/countries/FR/cities/?min_population=500000")
 NEAREST = "/api/countries/DE/nearest/?latitude=50&longitude=10"
+REYKJAVIK = 3413829
+MANAGE = Path(settings.BASE_DIR) / "manage.py"
 
 
 class DemoFailed(Exception):
@@ -97,10 +103,7 @@ def one_partition_goes(stage: Stage) -> None:
     terminal.scene("A save invalidates one country, and only that one")
     for path in (*GERMAN_CITIES, *FRENCH_CITIES):
         stage.get(path)
-    terminal.note(
-        "Berlin grows by 100,000. A request saves it, so that it happens in the server's process: "
-        "a LocMem cache is its process's own."
-    )
+    terminal.note("Berlin grows by 100,000: a request saves it.")
     population = stage.client.get(BERLIN).json()["population"] + 100_000
     stage.patch(BERLIN, {"population": population}, "with the rewarm of scene 3 inside")
     germany = [stage.get(path) for path in GERMAN_CITIES]
@@ -161,7 +164,7 @@ def async_view(stage: Stage) -> None:
 def in_process(stage: Stage) -> None:
     terminal = stage.terminal
     terminal.scene("Without HTTP: get_with_metadata in this process")
-    terminal.note("This process has a LocMem cache of its own, and it is cold.")
+    terminal.note("The entries of a MemoryCache are its process's own, so here they are cold.")
     cached = services.country_distances
 
     def ask(comment: str = "") -> dict[str, Any]:
@@ -188,6 +191,40 @@ def in_process(stage: Stage) -> None:
     stage.expect(statuses == ["MISS", "HIT", "MISS"], "MISS, HIT, and MISS again after the wipe")
 
 
+def two_workers(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("Two worker processes agree after a save, with no server and no message")
+    with running_worker(MANAGE) as a, running_worker(MANAGE) as b:
+        terminal.note(
+            f"Processes {a.pid} (A) and {b.pid} (B) each keep entries of their own. With HOST_INDEX they "
+            "share a memory-mapped table, in which every hit looks whether its generations are current."
+        )
+
+        def ask(name: str, country: str, comment: str = "") -> Answer:
+            answer = {"A": a, "B": b}[name].country_cities(country)
+            call = f'{name}: country_cities("{country}")'
+            terminal.timed(call, answer.cache_status, answer.seconds, comment)
+            return answer
+
+        def save(people: int) -> None:
+            seconds = a.save_population(REYKJAVIK, people)
+            terminal.timed(f"A: Reykjavik is saved with {people:,} people", "SAVE", seconds)
+
+        asked = [ask(name, country) for name in "AB" for country in ("IS", "FR") for _ in range(2)]
+        statuses = [answer.cache_status for answer in asked]
+        stage.expect(statuses == ["MISS", "HIT"] * 4, "each process computes its own answers, once")
+        before = _population(asked[0], REYKJAVIK)
+        save(before + 1000)
+        after = ask("B", "IS", "its first call since the save")
+        france = ask("B", "FR", "of a country that nobody changed")
+        seen = (after.cache_status, _population(after, REYKJAVIK))
+        stage.expect(seen == ("MISS", before + 1000), "B's next call sees what A has saved")
+        stage.expect(france.cache_status == "HIT", "and B's other entries are still HITs")
+        save(before)
+        restored = ask("B", "IS", "its first call since Reykjavik was put back")
+        stage.expect(restored.value == asked[0].value, "and B sees that, too")
+
+
 SCENES: tuple[Callable[[Stage], None], ...] = (
     miss_then_hit,
     one_partition_goes,
@@ -195,6 +232,7 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
     herd,
     async_view,
     in_process,
+    two_workers,
 )
 
 
@@ -209,3 +247,9 @@ def _time(reply: Reply, header: str) -> datetime:
 def _berlin(reply: Reply) -> int | None:
     """Berlin's population in a list of cities."""
     return next((row["population"] for row in reply.json()["cities"] if row["name"] == "Berlin"), None)
+
+
+def _population(answer: Answer, city_id: int) -> int:
+    """A city's population in an answer of `country_cities`."""
+    people: int = next(city["population"] for city in answer.value["cities"] if city["id"] == city_id)
+    return people

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO
+from typing import IO, Any
 
 from geo.demo.client import Client
 
@@ -66,7 +66,7 @@ def wait_until_answering(client: Client, process: subprocess.Popen[bytes], log: 
     raise ServerFailed(f"runserver did not answer within {START_TIMEOUT} s\n{tail(log)}")
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[Any]) -> None:
     """End this very process, by force if it does not go."""
     process.terminate()
     try:
@@ -77,7 +77,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def tail(log: IO[bytes], limit: int = 2000) -> str:
-    """The last `limit` bytes of what the server printed."""
+    """The last `limit` bytes of what a process printed."""
     end = log.seek(0, 2)
     log.seek(max(0, end - limit))
     return log.read().decode(errors="replace")

@@ -17,19 +17,22 @@ def host_index_path(option: Any, name: str) -> Path | None:
 
     :raises ImproperlyConfigured: for anything but ``True``, ``False``, None and a path.
     """
-    if option is None or option is False or _is_testing():
+    if option is None or option is False:
+        return None
+    if option is not True and not isinstance(option, str | os.PathLike):
+        raise ImproperlyConfigured(
+            f"cache_result: OPTIONS['HOST_INDEX'] of a MemoryCache is {option!r}; "
+            "give True, or the path of a file in a directory that the processes share"
+        )
+    if is_testing():
         return None
     if option is True:
         return _directory() / f"cache_result-{os.geteuid()}-{_project(name)}.generations"
-    if isinstance(option, str | os.PathLike):
-        return Path(option)
-    raise ImproperlyConfigured(
-        f"cache_result: OPTIONS['HOST_INDEX'] of a MemoryCache is {option!r}; "
-        "give True, or the path of a file in a directory that the processes share"
-    )
+    return Path(option)
 
 
-def _is_testing() -> bool:
+def is_testing() -> bool:
+    """Whether Django's or pytest's test environment is set up in this process."""
     return hasattr(_TestState, "saved_data") or "PYTEST_XDIST_WORKER" in os.environ
 
 

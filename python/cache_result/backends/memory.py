@@ -1,6 +1,8 @@
 """``MemoryCache``: a Django cache in this process, kept in Rust."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
@@ -34,19 +36,23 @@ class MemoryCache(BaseCache):
 
     def __init__(self, name: str, params: dict[str, Any]) -> None:
         super().__init__(params)
-        options = params.get("OPTIONS", {})
-        for option in options:
-            if option not in _OPTIONS:
-                raise ImproperlyConfigured(
-                    f"cache_result: MemoryCache has no option {option!r}; "
-                    f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
-                )
-        self._store = _store_of(
-            name,
-            _whole(options, "MAX_BYTES", 64 * _MEBIBYTE),
-            _whole(options, "MAX_ENTRIES", None),
-            host_index_path(options.get("HOST_INDEX"), name),
-        )
+        self._name = name
+        self._options: Mapping[str, Any] = params.get("OPTIONS", {})
+
+    @cached_property
+    def store(self) -> _core.MemoryStore:
+        """What caches of this LOCATION share: ``len(cache.store)`` entries of ``cache.store.weight`` bytes.
+
+        It is opened at the first use, so that `manage.py check` can say what is wrong with the options:
+        Django's own checks make every cache.
+
+        :raises ImproperlyConfigured: for options that do not suit, and a host index that cannot be used.
+        """
+        return _store_of(self._name, *store_options(self._name, self._options))
+
+    @cached_property
+    def memory(self) -> _core.Memory:
+        """The store as this cache sees it."""
         # Keys are made and checked in Rust, unless somebody has a say in it.
         usual = self.key_func is default_key_func and all(
             getattr(type(self), method) is getattr(BaseCache, method)
@@ -54,8 +60,8 @@ class MemoryCache(BaseCache):
         )
         function = cast(Any, self.key_func)
         identity = "" if usual else f"{function.__module__}.{function.__qualname__}"
-        self.memory = _core.Memory(
-            self._store,
+        return _core.Memory(
+            self.store,
             str(self.key_prefix),
             self.version,
             self.default_timeout,
@@ -146,6 +152,24 @@ class MemoryCache(BaseCache):
         self.close(**kwargs)
 
 
+def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | None, Path | None]:
+    """What the ``OPTIONS`` of the store ``name`` say, with defaults: bytes, entries, the host index.
+
+    :raises ImproperlyConfigured: for an unknown option or an unsuitable value.
+    """
+    for option in options:
+        if option not in _OPTIONS:
+            raise ImproperlyConfigured(
+                f"cache_result: MemoryCache has no option {option!r}; "
+                f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
+            )
+    return (
+        _whole(options, "MAX_BYTES") or 64 * _MEBIBYTE,
+        _whole(options, "MAX_ENTRIES"),
+        host_index_path(options.get("HOST_INDEX"), name),
+    )
+
+
 def _store_of(name: str, *options: Any) -> _core.MemoryStore:
     """The store of a LOCATION. Whoever gives it other options means another one."""
     with _making:
@@ -159,8 +183,8 @@ def _store_of(name: str, *options: Any) -> _core.MemoryStore:
     return store
 
 
-def _whole(options: Mapping[str, Any], name: str, default: int | None) -> int | None:
-    value = options.get(name, default)
+def _whole(options: Mapping[str, Any], name: str) -> int | None:
+    value = options.get(name)
     if value is None or (type(value) is int and value > 0):
         return value
     raise ImproperlyConfigured(

@@ -22,6 +22,10 @@ impl HostFile {
         match *self {}
     }
 
+    pub fn inspect(&self) -> Result<(), HostError> {
+        match *self {}
+    }
+
     pub fn is_still(&self, _mapping: &Mapping) -> bool {
         match *self {}
     }

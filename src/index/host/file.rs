@@ -3,7 +3,7 @@
 use super::HostError;
 use crate::clock;
 use crate::index::memory::{LABEL_BORN, Memory, Region, SLOTS, Source, unique};
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::{CString, OsString};
@@ -62,21 +62,38 @@ impl HostFile {
     /// Maps the file, which is made if it is not there.
     pub fn map(&self) -> Result<Region, HostError> {
         let directory = self.directory()?;
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         for _ in 0..ATTEMPTS {
-            match fs::openat(&directory, &self.name, flags, Mode::empty()) {
-                Ok(file) => return self.map_file(&File::from(file)),
-                Err(Errno::NOENT) => self.create(&directory)?,
-                Err(Errno::INTR) => {}
-                Err(Errno::LOOP | Errno::MLINK) => {
-                    return Err(self.error("it is a symbolic link", "name the file itself"));
-                }
-                Err(errno) => {
-                    return Err(self.failed("open", errno, "let this user read and write it"));
-                }
+            match self.open(&directory)? {
+                Some(file) => return self.map_file(&file),
+                None => self.create(&directory)?,
             }
         }
         Err(self.error("somebody keeps deleting it", "find out who does"))
+    }
+
+    /// What would keep [`map`](Self::map) from its work, as far as that shows without making the file.
+    pub fn inspect(&self) -> Result<(), HostError> {
+        let directory = self.directory()?;
+        if let Some(file) = self.open(&directory)? {
+            let metadata = file.metadata().map_err(|e| self.failed("look at", e, "try another"))?;
+            return self.check(&file, &metadata);
+        }
+        fs::accessat(&directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+            .map_err(|errno| self.failed("create", errno, "let this user write to its directory"))
+    }
+
+    /// The file, if it is there.
+    fn open(&self, directory: &File) -> Result<Option<File>, HostError> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = || fs::openat(directory, &self.name, flags, Mode::empty());
+        match rustix::io::retry_on_intr(open) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP | Errno::MLINK) => {
+                Err(self.error("it is a symbolic link", "name the file itself"))
+            }
+            Err(errno) => Err(self.failed("open", errno, "let this user read and write it")),
+        }
     }
 
     /// Whether the path still leads to this file.

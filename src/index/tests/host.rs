@@ -10,6 +10,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 fn refusal(directory: &Directory) -> String {
     let path = directory.path("index");
     let error = Table::host(&path).err().expect("it is refused").to_string();
+    let expected = Table::refusal(&path).expect("this shows without making it");
+    assert_eq!(error, expected.to_string());
     assert!(error.contains(path.to_str().unwrap()), "{error}");
     error
 }
@@ -18,7 +20,10 @@ fn refusal(directory: &Directory) -> String {
 fn it_is_made_whole_and_for_this_user_alone() {
     let directory = Directory::new();
     let path = directory.path("index");
+    assert!(Table::refusal(&path).is_none());
+    assert!(directory.names().is_empty());
     let table = Table::host(&path).unwrap();
+    assert!(Table::refusal(&path).is_none());
     let metadata = fs::metadata(&path).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
     assert_eq!(metadata.nlink(), 1);

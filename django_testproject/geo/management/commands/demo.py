@@ -2,20 +2,19 @@
 
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from geo.demo.scenes import SCENES, DemoFailed, Stage
+from geo.demo.scenes import MANAGE, SCENES, DemoFailed, Stage
 from geo.demo.server import ServerFailed, running_server
 from geo.demo.terminal import Terminal
+from geo.demo.workers import WorkerFailed
 
 
 class Command(BaseCommand):
-    help = "Loads the data, starts a server of its own, and shows hits, invalidation, rewarm and a herd."
+    help = "Loads the data, and shows hits, invalidation, rewarm, a herd and workers, on a server of its own."
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _leave)  # so that a killed demo still stops its server
@@ -24,12 +23,12 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         call_command("load_cities", stdout=self.stdout)
         try:
-            with running_server(Path(settings.BASE_DIR) / "manage.py") as client:
-                terminal.note(f"Django's own server runs at {client.origin} with a LocMem cache and SQLite.")
+            with running_server(MANAGE) as client:
+                terminal.note(f"Django's own server runs at {client.origin} with a MemoryCache and SQLite.")
                 stage = Stage(client, terminal)
                 for scene in SCENES:
                     scene(stage)
-        except (DemoFailed, ServerFailed) as error:
+        except (DemoFailed, ServerFailed, WorkerFailed) as error:
             raise CommandError(f"The demo failed: {error}") from error
         terminal.closing(f"All {stage.passed} expectations held. To browse the API yourself: make serve")
 

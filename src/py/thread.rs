@@ -69,25 +69,20 @@ impl Wrapper {
         give(py, finished, want)
     }
 
-    /// A hit in our own store of a call whose arguments need no binding, outside of transactions. While the
-    /// lock is held nothing runs that could come back here.
+    /// A hit in our own store of a call whose arguments need no binding, outside of transactions.
     #[inline]
     pub fn quick<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Quick<'py>> {
-        if !self.is_quick.load(Ordering::Relaxed) || process::any_open_transaction() {
+        let (in_force, memory) = &self.quick;
+        let Some(memory) = memory.get() else { return Ok(Quick::Unfit) };
+        if in_force.load(Ordering::Acquire) != process::epoch() || process::any_open_transaction() {
             return Ok(Quick::Unfit);
         }
         let Some(encoder) = self.straight(args, kwargs)? else { return Ok(Quick::Unfit) };
-        let entry = match &*self.binding.lock() {
-            (epoch, Some(binding)) if *epoch == process::epoch() => {
-                let memory = binding.memory.as_ref().filter(|memory| memory.is_quick);
-                memory.and_then(|memory| memory.call(encoder.writer.as_bytes()))
-            }
-            _ => None,
-        };
+        let entry = memory.call(encoder.writer.as_bytes());
         // One that does not load is mended by the flow.
         let value = entry.and_then(|entry| entry.value.give(args.py()).ok());
         Ok(value.map_or(Quick::Missed(encoder), Quick::Hit))

@@ -1,7 +1,7 @@
 //! `_core.Wrapper`: the base class of `CachedWrapper`.
 
 use super::bind::Signature;
-use super::binding::{Binding, unusable_status};
+use super::binding::{Binding, Remembered, unusable_status};
 use super::bound::BoundWrapper;
 use super::compile::{FieldSpec, compile_field};
 use super::encode::Encoder;
@@ -24,8 +24,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 /// A parameter as Python describes it: name, kind, default, whether there is one.
 pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -48,8 +48,9 @@ pub struct Wrapper {
     pub owner: Option<(String, String)>,
     /// The configuration epoch, and what was looked up in it.
     pub binding: Mutex<(u64, Option<Arc<Binding>>)>,
-    /// Whether the last binding allows for [`Wrapper::quick`].
-    pub is_quick: AtomicBool,
+    /// Our own store, where the first binding found it, for [`Wrapper::quick`]; and the configuration epoch
+    /// in which it is still the one, or 0. To read both takes no lock.
+    pub quick: (AtomicU64, OnceLock<Remembered>),
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
 }
@@ -104,7 +105,7 @@ impl Wrapper {
             asynchronous,
             owner,
             binding: Mutex::new((0, None)),
-            is_quick: AtomicBool::new(false),
+            quick: Default::default(),
             flights: Arc::default(),
         })
     }

@@ -25,9 +25,11 @@ use std::time::{Duration, Instant};
 const SIGNAL_CHECK: Duration = Duration::from_millis(200);
 
 impl Wrapper {
-    /// The synchronous call, from arguments to result.
+    /// The synchronous call, from arguments to result. `written` is what [`Wrapper::quick`] left.
+    #[inline(never)]
     pub fn run<'py>(
         slf: &Bound<'py, Self>,
+        written: Option<Written<'py>>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
         mode: Mode,
@@ -35,14 +37,6 @@ impl Wrapper {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let mut written = None;
-        if let (Mode::Get, Want::Value) = (mode, want) {
-            match this.quick(args, kwargs)? {
-                Quick::Hit(value) => return Ok(value),
-                Quick::Missed(encoder) => written = Some(Written::from(encoder)),
-                Quick::Unfit => {}
-            }
-        }
         let binding = Self::binding(slf)?;
         if !this.usable(&binding, mode) {
             if mode == Mode::Peek {
@@ -70,7 +64,8 @@ impl Wrapper {
     }
 
     /// A hit in our own store of a call whose arguments need no binding, outside of transactions.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // two callers, and the shortest way there is
     pub fn quick<'py>(
         &self,
         args: &Bound<'py, PyTuple>,

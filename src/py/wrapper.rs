@@ -14,6 +14,7 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
+use super::thread::Quick;
 use super::ttl::read_ttl;
 use crate::call::{First, Mode};
 use crate::flight::{Crew, Flights};
@@ -116,7 +117,12 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::run(slf, args, kwargs, Mode::Get, Want::Value)
+        let written = match slf.get().quick(args, kwargs)? {
+            Quick::Hit(value) => return Ok(value),
+            Quick::Missed(encoder) => Some(encoder.into()),
+            Quick::Unfit => None,
+        };
+        Self::run(slf, written, args, kwargs, Mode::Get, Want::Value)
     }
 
     /// The key under which this call's entry lives in the Django cache. No I/O.
@@ -174,7 +180,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::run(slf, args, kwargs, read_mode(mode)?, read_want(want)?)
+        Self::run(slf, None, args, kwargs, read_mode(mode)?, read_want(want)?)
     }
 
     /// The same call, for asyncio to drive.

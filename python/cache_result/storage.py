@@ -55,7 +55,8 @@ class Storage:
     index: _core.Index | _core.Memory | None = None
     """Where the generations of an in-process cache are."""
     get_entry: Callable[[str], Any] | None = None
-    """The bound ``get`` of an in-process cache, whose instances all share one store."""
+    """The bound ``get`` of an in-process cache, whose instances all share one store; None where the core
+    asks its own store."""
 
     def __init__(self, alias: str) -> None:
         conf = get_settings()
@@ -358,8 +359,8 @@ class LocalStorage(Storage):
     def __init__(self, alias: str, cache: BaseCache) -> None:
         super().__init__(alias)
         self.index = _index_of(cache, alias)
-        if not isinstance(cache, MemoryCache):
-            # All LocMem objects of one LOCATION are views of one store.
+        if not (isinstance(cache, MemoryCache) and cache.is_plain):
+            # All objects of one LOCATION are views of one store.
             self.get_entry = cache.get
 
     def _read_alone(self, key: str) -> Plan[Any]:

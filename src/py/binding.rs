@@ -181,8 +181,11 @@ impl Wrapper {
             } else {
                 let view = Arc::clone(&index.cast::<Memory>()?.get().view);
                 generations = Some(Arc::clone(&view) as _);
-                let family = Arc::new(view.family(&self.plan, fingerprint));
-                memory = Some(Remembered { view, family });
+                // Who has a say in keys or values is asked through the methods of the cache.
+                if get.is_none() {
+                    let family = Arc::new(view.family(&self.plan, fingerprint));
+                    memory = Some(Remembered { view, family });
+                }
             }
         }
         let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));

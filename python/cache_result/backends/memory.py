@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
 from django.core.exceptions import ImproperlyConfigured
 
@@ -11,8 +12,12 @@ from cache_result.backends.host import host_index_path
 
 _MEBIBYTE = 1024 * 1024
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
+_CONFIGURATION = {"key_func", "key_prefix", "version", "default_timeout"}
+_OF_KEYS = ("make_key", "validate_key", "make_and_validate_key")
+_OF_VALUES = ("get", "get_many", "set", "set_many", "add", "delete", "delete_many")
 
-_stores: dict[str, tuple[tuple[Any, ...], _core.MemoryStore]] = {}
+_stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
+_configured: dict[str, tuple[Any, Mapping[str, Any]]] = {}
 
 
 class MemoryCache(BaseCache):
@@ -39,28 +44,43 @@ class MemoryCache(BaseCache):
                     f"cache_result: MemoryCache has no option {option!r}; "
                     f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
                 )
+        _refuse_two_sizes(name, options)
         self._store = _store_of(
             name,
             _whole(options, "MAX_BYTES", 64 * _MEBIBYTE),
             _whole(options, "MAX_ENTRIES", None),
             host_index_path(options.get("HOST_INDEX"), name),
         )
+        self.memory = self._view()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody but this class has a say in keys and values, so that wrappers need not ask it."""
+        return self._has_usual_keys() and _inherits(self, MemoryCache, _OF_VALUES)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _CONFIGURATION and "memory" in self.__dict__:
+            self.memory = self._view()
+
+    def _view(self) -> _core.Memory:
+        """The store under this configuration."""
         # Keys are made and checked in Rust, unless somebody has a say in it.
-        usual = self.key_func is default_key_func and all(
-            getattr(type(self), method) is getattr(BaseCache, method)
-            for method in ("make_key", "validate_key", "make_and_validate_key")
-        )
+        usual = self._has_usual_keys()
         function = cast(Any, self.key_func)
-        identity = "" if usual else f"{function.__module__}.{function.__qualname__}"
-        self.memory = _core.Memory(
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        return _core.Memory(
             self._store,
             str(self.key_prefix),
             self.version,
             self.default_timeout,
-            identity,
+            "" if usual else f"{function.__module__}.{name}",
             self.validate_key,
             None if usual else self.make_and_validate_key,
         )
+
+    def _has_usual_keys(self) -> bool:
+        return self.key_func is default_key_func and _inherits(self, BaseCache, _OF_KEYS)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         return self.memory.get(key, default, version)
@@ -144,19 +164,38 @@ class MemoryCache(BaseCache):
         self.close(**kwargs)
 
 
-def _store_of(name: str, *options: Any) -> _core.MemoryStore:
-    """The store of a LOCATION; a new one when its options have changed."""
-    known = _stores.get(name)
-    if known is None or known[0] != options:
-        known = (options, _core.MemoryStore(*options))
-        _stores[name] = known
-    return known[1]
+def _inherits(cache: MemoryCache, base: type, methods: Iterable[str]) -> bool:
+    return all(getattr(type(cache), method) is getattr(base, method) for method in methods)
+
+
+def _store_of(*key: Any) -> _core.MemoryStore:
+    """The store of a LOCATION and these options, made by whoever comes first."""
+    known = _stores.get(key)
+    if known is None:
+        _, *options = key
+        known = _stores.setdefault(key, _core.MemoryStore(*options))
+    return known
+
+
+def _refuse_two_sizes(name: str, options: Mapping[str, Any]) -> None:
+    """Who shares a store has to agree on its options; other settings may have others."""
+    settings, known = _configured.setdefault(name, (caches.settings, options))
+    if known == options:
+        return
+    if settings is caches.settings:
+        raise ImproperlyConfigured(
+            f"cache_result: MemoryCaches of LOCATION {name!r} share a store, but have the OPTIONS {known!r} "
+            f"and {options!r}; give them the same ones, or another LOCATION"
+        )
+    _configured[name] = (caches.settings, options)
 
 
 def _whole(options: Mapping[str, Any], name: str, default: int | None) -> int | None:
-    value = options.get(name, default)
-    if value is None or (type(value) is int and value > 0):
-        return cast("int | None", value)
+    value = options.get(name)
+    if value is None:
+        return default
+    if type(value) is int and 0 < value < 2**64:
+        return value
     raise ImproperlyConfigured(
         f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"
     )

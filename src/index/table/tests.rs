@@ -60,12 +60,13 @@ fn tokens_are_generations_with_their_time() {
     let before = clock::now_ms();
     table.renew(&scope(1, 0));
     let generation = table.generation(1);
-    let token = Table::token(generation);
+    let token = Table::token(1, generation);
     assert!((before..=clock::now_ms()).contains(&token.drawn_at()));
     assert_eq!(Table::generation_of(&token), generation);
     assert_eq!(table.get(&scope(1, 0)), Some(token));
-    let untouched = Table::token(0);
+    let untouched = Table::token(2, 0);
     assert_eq!(Table::generation_of(&untouched), 0);
+    assert_ne!(untouched, Table::token(3, 0), "another scope");
     assert!(untouched.number() != 0 && !untouched.is_closed() && untouched.drawn_at() < before);
     for foreign in [Token::closed(), Token::fresh(), Token([0; 16]), Token([255; 16])] {
         assert_eq!(Table::generation_of(&foreign), u64::MAX);

@@ -26,7 +26,7 @@ pub const BUCKET: usize = 8;
 /// Bits of a slot that its bucket leaves open, and that a cell therefore carries.
 const REST_BITS: u32 = 6;
 /// Bits of a generation below its time.
-const SEQUENCE_BITS: u32 = 22;
+pub const SEQUENCE_BITS: u32 = 22;
 const TAG_BITS: u32 = 16;
 /// The tag of a cell that is nobody's to clear: it ends with its time.
 const SHARED: u64 = 0;

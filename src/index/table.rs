@@ -85,22 +85,30 @@ impl Table {
         self.region().memory().generation(slot)
     }
 
-    /// A generation as a token, with its time in it.
+    /// The generation of a slot as a token, with its time in it. Slots have generations in common, all
+    /// those that were never changed for instance, but no tokens.
     #[must_use]
-    pub fn token(generation: u64) -> Token {
+    pub fn token(slot: u32, generation: u64) -> Token {
+        let place = u64::from(slot) << slots::SEQUENCE_BITS | slots::sequence(generation);
         let mut token = [0; 16];
         token[..6].copy_from_slice(&slots::drawn_at(generation).to_be_bytes()[2..]);
-        token[6..14].copy_from_slice(&slots::sequence(generation).to_be_bytes());
+        token[6..14].copy_from_slice(&place.to_be_bytes());
         Token(token)
     }
 
     /// The generation that a token was made from; one that no slot ever has where it was made otherwise.
     #[must_use]
     pub fn generation_of(token: &Token) -> u64 {
-        let mut sequence = [0; 8];
-        sequence.copy_from_slice(&token.0[6..14]);
-        let generation = slots::generation(token.drawn_at(), u64::from_be_bytes(sequence));
-        if Self::token(generation) == *token { generation } else { NEVER }
+        let mut place = [0; 8];
+        place.copy_from_slice(&token.0[6..14]);
+        let place = u64::from_be_bytes(place);
+        let generation = slots::generation(token.drawn_at(), slots::sequence(place));
+        let slot = u32::try_from(place >> slots::SEQUENCE_BITS).unwrap_or(u32::MAX);
+        if slot <= SLOT_MASK && Self::token(slot, generation) == *token {
+            generation
+        } else {
+            NEVER
+        }
     }
 
     /// Whether each of these slots still has that generation, and the table that epoch.
@@ -201,7 +209,7 @@ impl Generations for Table {
     fn ensure(&self, scope: &ScopeId) -> Token {
         let slot = self.slot(scope);
         let generation = self.with(|memory, now| memory.slots().read(slot, now));
-        generation.map_or_else(Token::closed, Self::token)
+        generation.map_or_else(Token::closed, |generation| Self::token(slot, generation))
     }
 
     fn renew(&self, scope: &ScopeId) {

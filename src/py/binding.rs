@@ -200,8 +200,12 @@ impl Wrapper {
             } else {
                 let view = Arc::clone(&index.cast::<Memory>()?.get().view);
                 generations = Some(Arc::clone(&view) as _);
-                let family = Arc::new(view.family(&self.plan, fingerprint));
-                memory = Some(Remembered { view, family, is_quick: enabled && stores && covered });
+                // Who has a say in keys or values is asked through the methods of the cache.
+                if get.is_none() {
+                    let family = Arc::new(view.family(&self.plan, fingerprint));
+                    let is_quick = enabled && stores && covered;
+                    memory = Some(Remembered { view, family, is_quick });
+                }
             }
         }
         Ok(Binding {

@@ -180,10 +180,18 @@ impl Memory {
             let value = entry.value.give(py)?.add(delta)?;
             let kept = keep(&value)?;
             let bytes = kept.weight();
-            let next = Entry::new(Arc::new(kept), bytes, entry.expires_at(), entry.fill.clone());
-            let key = stored.unwrap_or_else(|| KeyRef::text(&text).to_key());
+            let next = Entry::new(Arc::new(kept), bytes, entry.expires_at(), None);
+            let store = &self.view.vault.store;
             // Somebody may have been faster while the two were added.
-            if self.view.vault.store.insert(key, next, &Expected::This(&entry)) {
+            let expected = match stored {
+                None => Expected::This(&entry),
+                // What a wrapper stored is no result of its function any more.
+                Some(call) if store.remove_this(call.as_ref(), &entry) => {
+                    Expected::Nothing { now: clock::now_ms() }
+                }
+                Some(_) => continue,
+            };
+            if store.insert(KeyRef::text(&text).to_key(), next, &expected) {
                 return Ok(value);
             }
         }

@@ -203,12 +203,15 @@ impl View {
                     "a timeout is a number of seconds or None, not {kind}"
                 ))
             };
-            Some(timeout.extract().map_err(wrong)?)
+            Some(timeout.extract::<f64>().map_err(wrong)?)
         };
         #[allow(clippy::cast_possible_truncation)] // saturates
-        Ok(seconds.map_or(NEVER, |seconds: f64| {
-            clock::now_ms().saturating_add((seconds * 1000.0).ceil() as i64)
-        }))
+        Ok(match seconds {
+            None => NEVER,
+            // Over by any clock.
+            Some(seconds) if seconds <= 0.0 => 0,
+            Some(seconds) => clock::now_ms().saturating_add((seconds * 1000.0).ceil() as i64),
+        })
     }
 
     /// The valid entry of a call, by its canonical bytes.
@@ -225,7 +228,8 @@ impl View {
             && scopes.iter().zip(&fill.fence).all(|(scope, (slot, _))| self.slot(scope) == *slot)
     }
 
-    /// Stores what a fill computed. `epoch` is the table's from before the function ran.
+    /// Stores what a fill computed, unless that is void by now: it would only displace what is newer.
+    /// `epoch` is the table's from before the function ran.
     pub fn store_call(&self, call: &StoredCall<'_>, kept: Arc<Kept>, header: &Header<'_>) -> bool {
         let scopes = call.scopes.iter().chain([call.own]);
         let fill = Fill {
@@ -241,6 +245,9 @@ impl View {
         };
         let bytes = kept.weight();
         let entry = Entry::new(kept, bytes, header.expires_at.unwrap_or(NEVER), Some(fill));
+        if !self.vault.is_valid(&entry) {
+            return false;
+        }
         let store = &self.vault.store;
         drop(store.remove(KeyRef::text(call.text)));
         store.insert(KeyRef::call(call.family, call.canonical).to_key(), entry, &Expected::Anything)
@@ -298,7 +305,8 @@ pub fn header(entry: &Entry<Arc<Kept>>, plan: u64) -> Vec<u8> {
     let (cached_at, fill_ms, tokens) = match &entry.fill {
         None => (0, 0, Vec::new()),
         Some(fill) => {
-            let tokens = fill.fence.iter().map(|(_, generation)| Table::token(*generation));
+            let tokens =
+                fill.fence.iter().map(|(slot, generation)| Table::token(*slot, *generation));
             (fill.cached_at, fill.fill_ms, tokens.collect::<Vec<Token>>())
         }
     };

@@ -40,14 +40,14 @@ pub struct Store<V> {
 }
 
 impl<V> Store<V> {
-    /// A store for about `max_bytes` bytes. With `max_entries` every entry counts as at least its share
-    /// of them, so there are never more.
+    /// A store for about `max_bytes` bytes. With `max_entries` every entry counts as at least so much
+    /// that one more would be too many.
     ///
     /// # Panics
     /// Never: both capacities are given.
     #[must_use]
     pub fn new(max_bytes: u64, max_entries: Option<u64>) -> Self {
-        let least = max_entries.map_or(1, |most| max_bytes.div_ceil(most.max(1)));
+        let least = max_entries.map_or(1, |most| max_bytes / most.saturating_add(1) + 1);
         let expected = max_bytes / least.max(USUAL_WEIGHT);
         let options = OptionsBuilder::new()
             .shards(SHARDS)
@@ -128,14 +128,15 @@ impl<V> Store<V> {
         Some(entry)
     }
 
-    /// Removes this very entry, if it is still there.
-    pub fn remove_this(&self, key: KeyRef<'_>, entry: &Arc<Entry<V>>) {
+    /// Removes this very entry, if it is still there; whether it was.
+    pub fn remove_this(&self, key: KeyRef<'_>, entry: &Arc<Entry<V>>) -> bool {
         let mut names = self.names.lock();
         let removed = self.entries.remove_if(&key, |there| Arc::ptr_eq(there, entry));
         if let Some((key, entry)) = &removed {
             forget(&mut names, key, entry);
         }
         drop(names);
+        removed.is_some()
     }
 
     /// Removes everything.

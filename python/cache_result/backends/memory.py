@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any, cast
 
+from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, default_key_func
 from django.core.exceptions import ImproperlyConfigured
 
@@ -14,9 +14,12 @@ from cache_result.backends.host import host_index_path
 
 _MEBIBYTE = 1024 * 1024
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
+_CONFIGURATION = {"key_func", "key_prefix", "version", "default_timeout"}
+_OF_KEYS = ("make_key", "validate_key", "make_and_validate_key")
+_OF_VALUES = ("get", "get_many", "set", "set_many", "add", "delete", "delete_many")
 
 _stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
-_making = Lock()  # of a store, in one thread at a time
+_configured: dict[str, tuple[Any, Mapping[str, Any]]] = {}
 
 
 class MemoryCache(BaseCache):
@@ -48,27 +51,39 @@ class MemoryCache(BaseCache):
 
         :raises ImproperlyConfigured: for options that do not suit, and a host index that cannot be used.
         """
-        return _store_of(self._name, *store_options(self._name, self._options))
+        options = store_options(self._name, self._options)
+        _refuse_two_sizes(self._name, self._options)
+        return _store_of(self._name, *options)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody but this class has a say in keys and values, so that wrappers need not ask it."""
+        return self._has_usual_keys() and _inherits(self, MemoryCache, _OF_VALUES)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _CONFIGURATION:
+            self.__dict__.pop("memory", None)
 
     @cached_property
     def memory(self) -> _core.Memory:
         """The store as this cache sees it."""
         # Keys are made and checked in Rust, unless somebody has a say in it.
-        usual = self.key_func is default_key_func and all(
-            getattr(type(self), method) is getattr(BaseCache, method)
-            for method in ("make_key", "validate_key", "make_and_validate_key")
-        )
+        usual = self._has_usual_keys()
         function = cast(Any, self.key_func)
-        identity = "" if usual else f"{function.__module__}.{function.__qualname__}"
+        name = getattr(function, "__qualname__", type(function).__qualname__)
         return _core.Memory(
             self.store,
             str(self.key_prefix),
             self.version,
             self.default_timeout,
-            identity,
+            "" if usual else f"{function.__module__}.{name}",
             self.validate_key,
             None if usual else self.make_and_validate_key,
         )
+
+    def _has_usual_keys(self) -> bool:
+        return self.key_func is default_key_func and _inherits(self, BaseCache, _OF_KEYS)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         return self.memory.get(key, default, version)
@@ -170,22 +185,38 @@ def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | Non
     )
 
 
-def _store_of(name: str, *options: Any) -> _core.MemoryStore:
-    """The store of a LOCATION. Whoever gives it other options means another one."""
-    with _making:
-        store = _stores.get((name, *options))
-        if store is None:
-            try:
-                store = _core.MemoryStore(*options)
-            except OSError as error:
-                raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
-            _stores[name, *options] = store
-    return store
+def _store_of(*key: Any) -> _core.MemoryStore:
+    """The store of a LOCATION and these options, made by whoever comes first."""
+    known = _stores.get(key)
+    if known is None:
+        _, *options = key
+        try:
+            known = _stores.setdefault(key, _core.MemoryStore(*options))
+        except OSError as error:
+            raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
+    return known
+
+
+def _inherits(cache: MemoryCache, base: type, methods: Iterable[str]) -> bool:
+    return all(getattr(type(cache), method) is getattr(base, method) for method in methods)
+
+
+def _refuse_two_sizes(name: str, options: Mapping[str, Any]) -> None:
+    """Who shares a store has to agree on its options; other settings may have others."""
+    settings, known = _configured.setdefault(name, (caches.settings, options))
+    if known == options:
+        return
+    if settings is caches.settings:
+        raise ImproperlyConfigured(
+            f"cache_result: MemoryCaches of LOCATION {name!r} share a store, but have the OPTIONS {known!r} "
+            f"and {options!r}; give them the same ones, or another LOCATION"
+        )
+    _configured[name] = (caches.settings, options)
 
 
 def _whole(options: Mapping[str, Any], name: str) -> int | None:
     value = options.get(name)
-    if value is None or (type(value) is int and value > 0):
+    if value is None or (type(value) is int and 0 < value < 2**64):
         return value
     raise ImproperlyConfigured(
         f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"

@@ -21,11 +21,10 @@ class LocalStorage(Storage):
 
     shared: ClassVar[bool] = False
 
-    index: _core.Index | _core.Memory
-
     def __init__(self, alias: str, cache: BaseCache) -> None:
         super().__init__(alias)
-        self.index = _index_of(cache, alias)
+        self.generations: _core.Index | _core.Memory = _index_of(cache, alias)
+        self.index = self.generations
         # All LocMem objects of one LOCATION are views of one store.
         self.get_entry = cache.get
 
@@ -67,23 +66,23 @@ class LocalStorage(Storage):
 
     def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of each scope."""
-        self.index.renew(list(scopes))
+        self.generations.renew(list(scopes))
         return True
 
     def close(self, scopes: Sequence[bytes], writer: int) -> bool:
         """Closes scopes until the writer opens them or counts as dead."""
-        self.index.close(list(scopes), writer, self._close_timeout)
+        self.generations.close(list(scopes), writer, self._close_timeout)
         return True
 
     def reopen(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int) -> bool:
         """Opens scopes that this writer has closed; others may still have them closed."""
-        self.index.open(list(scopes), writer)
+        self.generations.open(list(scopes), writer)
         return True
 
     def settle(self, scopes: Sequence[bytes], functions: Sequence[str], writer: int, seconds: float) -> bool:
         """Keeps scopes closed for some seconds; then they are in a new generation."""
-        self.index.open(list(scopes), writer)
-        self.index.close(list(scopes), writer, seconds)
+        self.generations.open(list(scopes), writer)
+        self.generations.close(list(scopes), writer, seconds)
         return True
 
     async def aperform(self, name: str, *args: Any) -> Any:
@@ -97,8 +96,10 @@ class LocalStorage(Storage):
         return await super().aperform(name, *args)
 
 
-def _index_of(cache: BaseCache, alias: str) -> _core.Index:
+def _index_of(cache: BaseCache, alias: str) -> _core.Index | _core.Memory:
     """One index per store: aliases that name the same LocMem store share it."""
+    if isinstance(cache, MemoryCache):
+        return cache.memory
     store = id(getattr(cache, "_cache", None)) if isinstance(cache, LocMemCache) else alias
     identity = (store, cache.key_prefix, cache.version, cache.key_func)
     if identity not in _indexes:
@@ -111,11 +112,11 @@ def _index_of(cache: BaseCache, alias: str) -> _core.Index:
 class MemoryStorage(LocalStorage):
     """Our own store. Calls go to it in Rust; this is for what changes generations."""
 
-    index: _core.Memory
-
     def __init__(self, alias: str, cache: MemoryCache) -> None:
-        Storage.__init__(self, alias)
-        self.index = cache.memory
+        super().__init__(alias, cache)
+        self._memory = cache.memory
+        if cache.is_plain:
+            self.get_entry = None  # the core asks its own store
         self._trouble: str | None = None
 
     def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
@@ -127,7 +128,7 @@ class MemoryStorage(LocalStorage):
     def look_at_index(self) -> None:
         """Logs when the file of ``HOST_INDEX`` gets out of reach, and when it is back. The core calls this
         too."""
-        before, self._trouble = self._trouble, self.index.trouble
+        before, self._trouble = self._trouble, self._memory.trouble
         if self._trouble is not None and before is None:
             logger.warning(
                 "cache_result: the cache %r has lost the file of its HOST_INDEX and stores nothing until it "

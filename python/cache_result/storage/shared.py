@@ -50,7 +50,8 @@ class Storage:
     index: _core.Index | _core.Memory | None = None
     """Where the generations of an in-process cache are."""
     get_entry: Callable[[str], Any] | None = None
-    """The bound ``get`` of an in-process cache, whose instances all share one store."""
+    """The bound ``get`` of an in-process cache, whose instances all share one store; None where the core
+    asks its own store."""
 
     def __init__(self, alias: str) -> None:
         conf = get_settings()

@@ -18,8 +18,12 @@ _ROOT = os.environ.setdefault(
 )
 RUN_DIR = Path(_ROOT + os.environ.get("PYTEST_XDIST_WORKER", ""))
 
-# Child processes can be given settings of their own, as a Python literal.
-CACHE_RESULT = ast.literal_eval(os.environ.get("CACHE_RESULT_TEST_SETTINGS", "{}"))
+# What a writer's tokens fence has to outlive a test, on however busy a machine. Child processes can be given
+# settings of their own, as a Python literal.
+CACHE_RESULT = {
+    "CLOSE_TIMEOUT": 60,
+    **ast.literal_eval(os.environ.get("CACHE_RESULT_TEST_SETTINGS", "{}")),
+}
 
 SECRET_KEY = "only for tests"
 USE_TZ = True

@@ -68,19 +68,24 @@ pub enum Tag {
 }
 
 thread_local! {
-    /// The buffer of the last writer, for the next one.
+    /// The room of the last writer, for the next one.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The most bytes that stand before a body: tag, kind and length.
 const HEAD_BYTES: usize = 6;
-/// Buffers that have grown beyond this are given back.
+/// The least room that is made.
+const LEAST_BYTES: usize = 256;
+/// Room beyond this is given back.
 const SPARE_BYTES: usize = 16 * 1024;
 
 /// Builds canonical bytes.
 #[derive(Debug)]
 pub struct Writer {
+    /// What has been written, and room for more: a short value is written after one look at its end.
     bytes: Vec<u8>,
+    /// How much of it has been written.
+    length: usize,
 }
 
 impl Default for Writer {
@@ -91,7 +96,7 @@ impl Default for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if (1..=SPARE_BYTES).contains(&self.bytes.capacity()) {
+        if (1..=SPARE_BYTES).contains(&self.bytes.len()) {
             let bytes = std::mem::take(&mut self.bytes);
             // At the end of a thread there is nowhere to keep it.
             let _ = SPARE.try_with(|spare| spare.set(bytes));
@@ -103,38 +108,53 @@ impl Writer {
     /// An empty writer.
     #[must_use]
     pub fn new() -> Self {
-        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
-        bytes.clear();
-        Self { bytes }
+        Self { bytes: SPARE.try_with(Cell::take).unwrap_or_default(), length: 0 }
     }
 
     /// The bytes so far.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.length]
     }
 
     /// How many bytes there are so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.length
     }
 
     /// Whether nothing has been written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.length == 0
     }
 
     /// Consumes the writer.
     #[must_use]
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    /// The next `count` bytes, which the caller writes now.
+    #[inline]
+    fn room(&mut self, count: usize) -> &mut [u8] {
+        let start = self.length;
+        let end = start + count;
+        if end > self.bytes.len() {
+            self.grow(end);
+        }
+        self.length = end;
+        &mut self.bytes[start..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        self.bytes.resize(end.max(LEAST_BYTES).next_power_of_two(), 0);
     }
 
     /// A value that is its tag alone.
     pub fn tag(&mut self, tag: Tag) {
-        self.bytes.push(tag as u8);
+        self.room(1)[0] = tag as u8;
     }
 
     /// A 64-bit integer.
@@ -150,13 +170,13 @@ impl Writer {
     /// A complex number by the bits of its parts.
     pub fn complex(&mut self, real: f64, imag: f64) {
         self.fixed(Tag::Complex, real.to_bits().to_le_bytes());
-        self.bytes.extend_from_slice(&imag.to_bits().to_le_bytes());
+        self.room(8).copy_from_slice(&imag.to_bits().to_le_bytes());
     }
 
     fn fixed(&mut self, tag: Tag, value: [u8; 8]) {
-        let mut bytes = [tag as u8; 9];
-        bytes[1..].copy_from_slice(&value);
-        self.bytes.extend_from_slice(&bytes);
+        let to = self.room(9);
+        to[0] = tag as u8;
+        to[1..].copy_from_slice(&value);
     }
 
     /// Text.
@@ -167,11 +187,48 @@ impl Writer {
     /// A tag, a length and raw bytes.
     #[inline]
     pub fn blob(&mut self, tag: Tag, value: &[u8]) -> Result<(), Limit> {
-        if self.bytes.len() + HEAD_BYTES + value.len() > MAX_BYTES {
+        if self.short(tag, value) { Ok(()) } else { self.long(tag, value) }
+    }
+
+    /// Writes a short value for which there is room, as nearly all are.
+    #[inline]
+    fn short(&mut self, tag: Tag, value: &[u8]) -> bool {
+        self.short_inside([], tag, value)
+    }
+
+    /// Writes a collection of one text, if it is short and there is room for it.
+    #[inline]
+    pub fn short_single(&mut self, outer: Tag, text: &str) -> bool {
+        self.short_inside([outer as u8, 1], Tag::Str, text.as_bytes())
+    }
+
+    /// Both: `outer` is what stands before the value.
+    #[inline]
+    fn short_inside<const N: usize>(&mut self, outer: [u8; N], tag: Tag, value: &[u8]) -> bool {
+        let end = self.length + N + 2 + value.len();
+        if let Ok(short) = u8::try_from(value.len())
+            && short < 0x80
+            && end <= MAX_BYTES
+            && let Some(to) = self.bytes.get_mut(self.length..end)
+            && let Some((before, [head, length, body @ ..])) = to.split_first_chunk_mut::<N>()
+        {
+            *before = outer;
+            *head = tag as u8;
+            *length = short;
+            body.copy_from_slice(value);
+            self.length = end;
+            return true;
+        }
+        false
+    }
+
+    #[inline(never)]
+    fn long(&mut self, tag: Tag, value: &[u8]) -> Result<(), Limit> {
+        if self.length + HEAD_BYTES + value.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
         self.open(tag, value.len());
-        self.bytes.extend_from_slice(value);
+        self.room(value.len()).copy_from_slice(value);
         Ok(())
     }
 
@@ -179,7 +236,9 @@ impl Writer {
     #[inline]
     pub fn open(&mut self, tag: Tag, count: usize) {
         match u8::try_from(count) {
-            Ok(short) if short < 0x80 => self.bytes.extend_from_slice(&[tag as u8, short]),
+            Ok(short) if short < 0x80 => {
+                self.room(2).copy_from_slice(&[tag as u8, short]);
+            }
             _ => {
                 self.tag(tag);
                 self.length(count);
@@ -189,17 +248,17 @@ impl Writer {
 
     /// The head of a value of the standard library: its state is the next value written.
     pub fn standard(&mut self, kind: u8) {
-        self.bytes.extend_from_slice(&[Tag::Standard as u8, kind]);
+        self.room(2).copy_from_slice(&[Tag::Standard as u8, kind]);
     }
 
     /// The head of an object: its state is the next value written.
     pub fn object(&mut self, kind: u8, class: &[u8]) -> Result<(), Limit> {
-        if self.bytes.len() + HEAD_BYTES + class.len() > MAX_BYTES {
+        if self.length + HEAD_BYTES + class.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
-        self.bytes.extend_from_slice(&[Tag::Object as u8, kind]);
+        self.room(2).copy_from_slice(&[Tag::Object as u8, kind]);
         self.length(class.len());
-        self.bytes.extend_from_slice(class);
+        self.room(class.len()).copy_from_slice(class);
         Ok(())
     }
 
@@ -212,7 +271,7 @@ impl Writer {
             }
             return;
         }
-        let bytes = &self.bytes;
+        let bytes = self.as_bytes();
         let mut from = start;
         let mut items: SmallVec<[Item; 8]> = ends
             .iter()
@@ -233,26 +292,25 @@ impl Writer {
         }
         items.sort_unstable_by(order);
         let unsorted: SmallVec<[u8; 256]> = SmallVec::from_slice(&bytes[start..]);
-        self.bytes.truncate(start);
+        self.length = start;
         for Item { from, end, .. } in items {
-            self.bytes.extend_from_slice(&unsorted[from - start..end - start]);
+            self.room(end - from).copy_from_slice(&unsorted[from - start..end - start]);
         }
     }
 
     /// Fails once the bytes are past [`MAX_BYTES`].
     pub fn check(&self) -> Result<(), Limit> {
-        if self.bytes.len() > MAX_BYTES { Err(Limit::Bytes) } else { Ok(()) }
+        if self.length > MAX_BYTES { Err(Limit::Bytes) } else { Ok(()) }
     }
 
     /// LEB128.
+    #[allow(clippy::cast_possible_truncation)] // the low seven bits are meant
     fn length(&mut self, mut value: usize) {
         while value >= 0x80 {
-            #[allow(clippy::cast_possible_truncation)] // the low seven bits are meant
-            self.bytes.push((value as u8) | 0x80);
+            self.room(1)[0] = (value as u8) | 0x80;
             value >>= 7;
         }
-        #[allow(clippy::cast_possible_truncation)] // below 0x80 here
-        self.bytes.push(value as u8);
+        self.room(1)[0] = value as u8;
     }
 }
 

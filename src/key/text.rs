@@ -54,17 +54,22 @@ impl Style {
     #[must_use]
     pub fn key_text(&self, partition: Option<&str>, digest: &Digest) -> String {
         let mut key = String::with_capacity(MAX_KEY_CHARS);
+        self.push_key(&mut key, partition, digest);
+        key
+    }
+
+    /// Appends [`Style::key_text`].
+    pub fn push_key(&self, key: &mut String, partition: Option<&str>, digest: &Digest) {
         key.push_str(&self.start);
         if let Some(partition) = partition {
             if self.hash_on_overflow && partition.len() > self.partition_chars {
                 key.push_str(&fingerprint_text(partition.as_bytes()));
             } else {
-                push_readable(&mut key, partition, self.partition_chars);
+                push_readable(key, partition, self.partition_chars);
             }
             key.push(':');
         }
-        digest.push_text(&mut key);
-        key
+        digest.push_text(key);
     }
 }
 

@@ -81,6 +81,16 @@ impl Signature {
         plain.then_some(self.parameters.len())
     }
 
+    /// The argument at `at` of a call that gives every parameter by position.
+    pub fn given<'a, 'py>(
+        &self,
+        args: &'a Bound<'py, PyTuple>,
+        at: usize,
+    ) -> Option<Borrowed<'a, 'py, PyAny>> {
+        let every = args.len() == self.parameters.len() && self.positional == args.len();
+        if every { args.get_borrowed_item(at).ok() } else { None }
+    }
+
     /// Binds a call whose keywords come in the order of the parameters, for a signature that is
     /// [`Signature::plain`]. `None` for any other call.
     pub fn lay_out<'a, 'py>(

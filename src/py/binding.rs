@@ -3,7 +3,7 @@
 use super::bind::{Mismatch, Values, explain};
 use super::copying::Kept;
 use super::encode::Encoder;
-use super::fields::{Caller, QUERY_STRING, Source, write_query};
+use super::fields::{Caller, Field, QUERY_STRING, Source, write_query};
 use super::index::Index;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
@@ -12,7 +12,6 @@ use super::memory_view::View;
 use super::objects::class_identity;
 use super::plan::{Parts, RuleSet};
 use super::process;
-use super::refusal::Refusal;
 use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
@@ -25,7 +24,7 @@ use crate::store::{Entry, Family, KeyRef};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -235,31 +234,50 @@ impl Wrapper {
         if !self.plan.straight || self.owner.is_some() {
             return Ok(None);
         }
+        let field = &self.plan.fields[0];
+        if let Source::Query { request, params } = &field.source
+            && let Some(at) = request.argument
+            && kwargs.is_none()
+            && let Some(request) = self.signature.given(args, at)
+            && !request.is_none()
+        {
+            return self.query(field, &request, params.as_deref()).map(Some);
+        }
         // A copy: encoding a value may run code that changes the dict.
         let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
         let keywords = keywords.as_deref().unwrap_or_default();
         let Some(values) = self.signature.lay_out(args, keywords) else { return Ok(None) };
-        let field = &self.plan.fields[0];
-        let blame =
-            |refusal: Refusal, what: &str| refusal.blame(args.py(), what, &self.judge.label);
-        let mut encoder = Encoder::new();
-        encoder.sort_lists = field.sort_lists;
         if let Source::Query { request, params } = &field.source {
             let request = request.argument.map(|at| values[at]).filter(|given| !given.is_none());
-            let Some(request) = request else { return Ok(None) };
-            let query = query_of(&request)?;
-            write_query(query.as_ref(), params.as_deref(), &mut encoder)
-                .map_err(|refusal| blame(refusal, QUERY_STRING))?;
-            return Ok(Some(encoder));
+            return request
+                .map(|request| self.query(field, &request, params.as_deref()))
+                .transpose();
         }
+        let mut encoder = Encoder::new();
+        encoder.sort_lists = field.sort_lists;
         encoder.writer.open(Tag::Tuple, values.len());
         for (at, value) in values.into_iter().enumerate() {
             encoder.value(&value, 0).map_err(|refusal| {
                 let name = self.signature.names().nth(at).unwrap_or_default();
-                blame(refusal, &format!("argument '{name}'"))
+                refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)
             })?;
         }
         Ok(Some(encoder))
+    }
+
+    /// The canonical bytes of a call of which the query string of this request is all that counts.
+    fn query(
+        &self,
+        field: &Field,
+        request: &Bound<'_, PyAny>,
+        params: Option<&[Py<PyString>]>,
+    ) -> PyResult<Encoder> {
+        let query = query_of(request)?;
+        let mut encoder = Encoder::new();
+        encoder.sort_lists = field.sort_lists;
+        write_query(query.as_ref(), params, &mut encoder)
+            .map_err(|refusal| refusal.blame(request.py(), QUERY_STRING, &self.judge.label))?;
+        Ok(encoder)
     }
 
     /// The class on which a method is called, where it is not the one that was defined: what the method

@@ -89,10 +89,16 @@ impl Encoder {
     }
 
     /// Text, lone surrogates included.
+    #[inline]
     pub fn text(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
-        if let Ok(text) = value.to_str() {
-            return self.writer.str(text).map_err(|limit| limited(limit, value));
+        match value.to_str() {
+            Ok(text) => self.blob(Tag::Str, text.as_bytes(), value),
+            Err(_) => self.surrogates(value),
         }
+    }
+
+    #[cold]
+    fn surrogates(&mut self, value: &Bound<'_, PyString>) -> Result<(), Refusal> {
         let str_type = value.py().get_type::<PyString>();
         let bytes = str_type.call_method1("encode", (value, "utf-8", "surrogatepass"))?;
         self.blob(Tag::Str, bytes.cast::<PyBytes>()?.as_bytes(), value)
@@ -107,6 +113,7 @@ impl Encoder {
     }
 
     /// Tag, length and bytes; `value` is whom to blame.
+    #[inline]
     pub fn blob(
         &mut self,
         tag: Tag,
@@ -144,24 +151,39 @@ impl Encoder {
 
     /// A list.
     pub fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Result<(), Refusal> {
-        let tag = if self.sort_lists { Tag::SortedList } else { Tag::List };
-        if list.len() == 1 {
-            self.writer.open(tag, 1);
-            // SAFETY: the list has this item, and holds it at least until code of the item's runs.
-            let item = unsafe {
-                let item = pyo3::ffi::PyList_GetItem(list.as_ptr(), 0);
-                Borrowed::from_ptr_or_err(list.py(), item)?
-            };
-            return match item.cast_exact::<PyString>() {
-                Ok(text) => self.text(&text),
-                Err(_) => self.value(&item.to_owned(), depth + 1),
-            };
+        if depth < MAX_DEPTH && self.single(list) { Ok(()) } else { self.items(list, depth) }
+    }
+
+    /// Writes a list of one short text, as most query parameters are; false: it is another list.
+    #[inline]
+    pub fn single(&mut self, list: &Bound<'_, PyList>) -> bool {
+        if list.len() != 1 {
+            return false;
         }
+        // SAFETY: the list has this item, and holds it at least until other code runs: none does here.
+        let item = unsafe {
+            let item = pyo3::ffi::PyList_GetItem(list.as_ptr(), 0);
+            Borrowed::from_ptr_or_err(list.py(), item)
+        };
+        item.is_ok_and(|item| match item.cast_exact::<PyString>() {
+            Ok(text) => {
+                text.to_str().is_ok_and(|text| self.writer.short_single(self.list_tag(), text))
+            }
+            Err(_) => false,
+        })
+    }
+
+    fn list_tag(&self) -> Tag {
+        if self.sort_lists { Tag::SortedList } else { Tag::List }
+    }
+
+    #[inline(never)]
+    fn items(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Result<(), Refusal> {
         let items: Items<_> = list.iter().collect();
         if self.sort_lists {
-            return self.unordered(tag, &items, list, depth);
+            return self.unordered(self.list_tag(), &items, list, depth);
         }
-        self.sequence(tag, items.iter(), list, depth)
+        self.sequence(self.list_tag(), items.iter(), list, depth)
     }
 
     /// A dict, whatever its order.

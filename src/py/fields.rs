@@ -367,6 +367,7 @@ pub fn write_query(
         };
         match list {
             Some(list) => match list.cast_into_exact::<PyList>() {
+                Ok(list) if to.single(&list) => {}
                 Ok(list) => to.list(&list, 0)?,
                 Err(other) => to.value(&other.into_inner(), 0)?,
             },

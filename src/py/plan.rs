@@ -12,7 +12,13 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
+use std::cell::Cell;
+
+thread_local! {
+    /// The room of the last key text that Python was given, for the next one.
+    static SPARE: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Changes when the same calls are to have other keys.
 const FORMAT: &[u8] = b"cache_result keys 1\0";
@@ -237,10 +243,31 @@ impl Plan {
         Ok(())
     }
 
+    /// The text of a call's key, for Python.
+    pub fn python_text<'py>(
+        &self,
+        py: Python<'py>,
+        canonical: &Encoder,
+        partition: Option<&str>,
+    ) -> Bound<'py, PyString> {
+        let key = self.digest(canonical);
+        let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        self.style.push_key(&mut text, partition, &key);
+        let python = PyString::new(py, &text);
+        // At the end of a thread there is nowhere to keep it.
+        let _ = SPARE.try_with(|spare| spare.set(text));
+        python
+    }
+
     /// Digest and text of a call's key.
-    pub fn key(&self, canonical: &Encoder, run: &Run) -> (Digest, String) {
-        let key = Digest::of(&self.identity, canonical.writer.as_bytes());
-        (key, self.style.key_text(run.shown(), &key))
+    pub fn key(&self, canonical: &Encoder, partition: Option<&str>) -> (Digest, String) {
+        let key = self.digest(canonical);
+        (key, self.style.key_text(partition, &key))
+    }
+
+    fn digest(&self, canonical: &Encoder) -> Digest {
+        Digest::of(&self.identity, canonical.writer.as_bytes())
     }
 
     /// The scopes of a written call: the function's, and one for each leading run of partition fields.

@@ -80,6 +80,7 @@ pub fn refuse_unknown(value: &Bound<'_, PyAny>) -> Refusal {
 }
 
 /// A refusal of a value that goes past a bound.
+#[cold]
 pub fn limited(limit: Limit, value: &Bound<'_, PyAny>) -> Refusal {
     let why = match limit {
         Limit::Depth => "is nested too deeply, or contains itself",

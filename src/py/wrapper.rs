@@ -125,7 +125,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        Ok(PyString::new(slf.py(), &slf.get().key_text(args, kwargs)?))
+        slf.get().key_text(args, kwargs)
     }
 
     /// The canonical bytes of a call: what its key is the hash of.

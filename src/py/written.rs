@@ -8,7 +8,7 @@ use super::plan::Parts;
 use super::wrapper::Wrapper;
 use crate::index::ScopeId;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 /// A call whose canonical bytes are written.
 pub struct Written<'py> {
@@ -84,7 +84,7 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Parts> {
         let scopes = self.scopes(binding, written, args, kwargs)?;
-        let (key, text) = self.plan.key(&written.encoder, &written.run);
+        let (key, text) = self.plan.key(&written.encoder, written.run.shown());
         Ok(Parts { key, text, scopes })
     }
 
@@ -99,12 +99,16 @@ impl Wrapper {
     }
 
     /// The text of a call's key.
-    pub fn key_text(
+    pub fn key_text<'py>(
         &self,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<String> {
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let py = args.py();
+        if let Some(encoder) = self.straight(args, kwargs)? {
+            return Ok(self.plan.python_text(py, &encoder, None));
+        }
         let written = self.write(args, kwargs, false)?;
-        Ok(self.plan.key(&written.encoder, &written.run).1)
+        Ok(self.plan.python_text(py, &written.encoder, written.run.shown()))
     }
 }

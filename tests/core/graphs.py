@@ -103,28 +103,38 @@ def _again(value: Any) -> Any:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, leaves: st.SearchStrategy[Any]) -> Any:
-    """Containers that hold each other in any way, themselves included."""
-    kinds = draw(st.lists(st.sampled_from([list, dict, Box, tuple]), min_size=1, max_size=5))
+def graphs(draw: st.DrawFn, leaves: st.SearchStrategy[Any], kinds: list[type]) -> Any:
+    """Containers that hold each other in any way; where there are cycles, themselves included."""
+    cyclic = draw(st.booleans())
     nodes: list[Any] = []
-    for kind in kinds:
+    for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5)):
         known = st.sampled_from(nodes) if nodes else st.nothing()
-        if kind is tuple:  # holds only what was there before it
-            nodes.append(tuple(draw(st.lists(known | leaves, max_size=3))))
+        content = draw(st.lists(known | leaves, max_size=3))
+        if kind is tuple:
+            nodes.append(tuple(content))
         else:
             nodes.append(Box(None) if kind is Box else kind())
-    for node in nodes:
-        content = draw(st.lists(st.sampled_from(nodes) | leaves, max_size=3))
-        if type(node) is list:
-            node.extend(content)
-        elif type(node) is dict:
-            node.update(enumerate(content))
-        elif type(node) is Box:
-            node.content = content
+            _fill(nodes[-1], content)
+    for node in nodes if cyclic else ():
+        _fill(node, draw(st.lists(st.sampled_from(nodes) | leaves, max_size=2)))
     return nodes[-1]
 
 
-values = st.one_of(trees, graphs(frozen), graphs(frozen | odd | trees), odd)
+def _fill(node: Any, content: list[Any]) -> None:
+    if type(node) is list:
+        node.extend(content)
+    elif type(node) is dict:
+        node.update(enumerate(content, len(node)))
+    elif type(node) is Box:
+        node.content = content
+
+
+values = st.one_of(
+    trees,
+    graphs(frozen, [list, dict, tuple]),
+    graphs(frozen | odd | trees, [list, dict, tuple, Box]),
+    odd,
+)
 
 
 def parts(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -120,7 +120,7 @@ def test_a_writer_that_dies_leaves_nothing_behind(author_name, author, clock):
 
 def _pass_away(wrapper, targets, clock):
     """CLOSE_TIMEOUT seconds later, as the cache counts them."""
-    clock.advance(6)
+    clock.advance(61)
     cache = wrapper.storage.cache
     cache.delete_many([_core.generation_key(s) for scopes in targets._closed.values() for s in scopes])
 

@@ -75,6 +75,11 @@ impl Signature {
         self.parameters.iter().map(|p| p.text.as_str())
     }
 
+    /// Whether every parameter takes a positional argument.
+    pub fn is_positional(&self) -> bool {
+        self.positional == self.parameters.len()
+    }
+
     /// How many parameters there are, if none of them takes all other arguments.
     pub fn plain(&self) -> Option<usize> {
         let plain = self.var_positional.is_none() && self.var_keyword.is_none();

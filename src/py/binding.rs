@@ -12,6 +12,7 @@ use super::memory_view::View;
 use super::objects::class_identity;
 use super::plan::{Parts, RuleSet};
 use super::process;
+use super::refusal::Refusal;
 use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
@@ -56,6 +57,7 @@ pub struct Binding {
 }
 
 /// Our own store, and what distinguishes a wrapper's entries in it.
+#[derive(Clone)]
 pub struct Remembered {
     /// The store, as the cache sees it.
     pub view: Arc<View>,
@@ -142,12 +144,21 @@ impl Wrapper {
         let spec: BindingSpec<'_> = slf.call_method0("_bind")?.extract()?;
         let binding = Arc::new(slf.get().compile_binding(spec)?);
         let this = slf.get();
-        let is_quick = binding.memory.as_ref().is_some_and(|memory| memory.is_quick);
-        this.is_quick.store(is_quick, Ordering::Relaxed);
+        this.set_quick(epoch, binding.memory.as_ref());
         let replaced =
             std::mem::replace(&mut *slf.get().binding.lock(), (epoch, Some(Arc::clone(&binding))));
         drop(replaced);
         Ok(binding)
+    }
+
+    fn set_quick(&self, epoch: u64, memory: Option<&Remembered>) {
+        let (in_force, first) = &self.quick;
+        let is_first = |memory: &&Remembered| {
+            let first = first.get_or_init(|| (*memory).clone());
+            Arc::ptr_eq(&first.view, &memory.view) && first.family == memory.family
+        };
+        let quick = memory.filter(|memory| memory.is_quick).filter(is_first);
+        in_force.store(if quick.is_some() { epoch } else { 0 }, Ordering::Release);
     }
 
     pub fn compile_binding(&self, spec: BindingSpec<'_>) -> PyResult<Binding> {
@@ -243,6 +254,16 @@ impl Wrapper {
         {
             return self.query(field, &request, params.as_deref()).map(Some);
         }
+        let mut encoder = Encoder::new();
+        encoder.sort_lists = field.sort_lists;
+        if kwargs.is_none() && args.len() == self.plan.positional {
+            // Nothing has to be laid out.
+            encoder.writer.open(Tag::Tuple, args.len());
+            for (at, value) in args.iter_borrowed().enumerate() {
+                encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, args.py()))?;
+            }
+            return Ok(Some(encoder));
+        }
         // A copy: encoding a value may run code that changes the dict.
         let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
         let keywords = keywords.as_deref().unwrap_or_default();
@@ -253,16 +274,17 @@ impl Wrapper {
                 .map(|request| self.query(field, &request, params.as_deref()))
                 .transpose();
         }
-        let mut encoder = Encoder::new();
-        encoder.sort_lists = field.sort_lists;
         encoder.writer.open(Tag::Tuple, values.len());
         for (at, value) in values.into_iter().enumerate() {
-            encoder.value(&value, 0).map_err(|refusal| {
-                let name = self.signature.names().nth(at).unwrap_or_default();
-                refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)
-            })?;
+            encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, args.py()))?;
         }
         Ok(Some(encoder))
+    }
+
+    #[cold]
+    fn blame(&self, refusal: Refusal, argument: usize, py: Python<'_>) -> PyErr {
+        let name = self.signature.names().nth(argument).unwrap_or_default();
+        refusal.blame(py, &format!("argument '{name}'"), &self.judge.label)
     }
 
     /// The canonical bytes of a call of which the query string of this request is all that counts.

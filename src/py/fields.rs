@@ -296,6 +296,11 @@ impl Field {
         straight && !self.partition
     }
 
+    /// Whether all `count` arguments in order are what it contributes.
+    pub fn has_all(&self, count: usize) -> bool {
+        matches!(&self.source, Source::Arguments(arguments) if arguments.are_first(count))
+    }
+
     /// Whether it contributes the value of a parameter as it is.
     pub fn has_whole(&self, parameter: usize) -> bool {
         matches!(&self.source, Source::Arguments(arguments) if arguments.have_whole(parameter))

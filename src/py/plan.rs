@@ -43,6 +43,9 @@ pub struct Plan {
     pub fields: Vec<Field>,
     /// Whether the only field needs no more than the call's arguments as they come.
     pub straight: bool,
+    /// How many positional arguments are all that the key consists of; no call has so many if it
+    /// consists of anything else.
+    pub positional: usize,
 }
 
 /// Arguments that one or more rules map together.
@@ -151,7 +154,12 @@ impl Plan {
         let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
         function.str(name.function_id).map_err(too_long)?;
         let function = function.into_bytes();
+        let all = signature.plain().filter(|&count| {
+            signature.is_positional()
+                && matches!(fields.as_slice(), [field] if field.has_all(count))
+        });
         Ok(Self {
+            positional: all.unwrap_or(usize::MAX),
             style: Style::new(&name.shown(), name.version, partition_chars, hash_on_overflow),
             identity: *identity.finalize().as_bytes(),
             origin: name.origin()?,

@@ -195,7 +195,9 @@ impl<'py> Walk<'py> {
         }
         if class.is(names::uuid(py)?) {
             // It takes an int of any class for its number.
-            return Ok(value.getattr(intern!(py, "int"))?.is_exact_instance_of::<PyInt>());
+            let number = value.getattr(intern!(py, "int"))?;
+            self.weight += weighing::leaf(&number).unwrap_or(0);
+            return Ok(number.is_exact_instance_of::<PyInt>());
         }
         Ok(class.is(names::date(py)?)
             || class.is(names::decimal(py)?)

@@ -25,9 +25,11 @@ use std::time::{Duration, Instant};
 const SIGNAL_CHECK: Duration = Duration::from_millis(200);
 
 impl Wrapper {
-    /// The synchronous call, from arguments to result.
+    /// The synchronous call, from arguments to result. `written` is what [`Wrapper::quick`] left.
+    #[inline(never)]
     pub fn run<'py>(
         slf: &Bound<'py, Self>,
+        written: Option<Written<'py>>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
         mode: Mode,
@@ -35,14 +37,6 @@ impl Wrapper {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let mut written = None;
-        if let (Mode::Get, Want::Value) = (mode, want) {
-            match this.quick(args, kwargs)? {
-                Quick::Hit(value) => return Ok(value),
-                Quick::Missed(encoder) => written = Some(Written::from(encoder)),
-                Quick::Unfit => {}
-            }
-        }
         let binding = Self::binding(slf)?;
         if !this.usable(&binding, mode) {
             if mode == Mode::Peek {
@@ -69,25 +63,21 @@ impl Wrapper {
         give(py, finished, want)
     }
 
-    /// A hit in our own store of a call whose arguments need no binding, outside of transactions. While the
-    /// lock is held nothing runs that could come back here.
-    #[inline]
+    /// A hit in our own store of a call whose arguments need no binding, outside of transactions.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // two callers, and the shortest way there is
     pub fn quick<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Quick<'py>> {
-        if !self.is_quick.load(Ordering::Relaxed) || process::any_open_transaction() {
+        let (in_force, memory) = &self.quick;
+        let Some(memory) = memory.get() else { return Ok(Quick::Unfit) };
+        if in_force.load(Ordering::Acquire) != process::epoch() || process::any_open_transaction() {
             return Ok(Quick::Unfit);
         }
         let Some(encoder) = self.straight(args, kwargs)? else { return Ok(Quick::Unfit) };
-        let entry = match &*self.binding.lock() {
-            (epoch, Some(binding)) if *epoch == process::epoch() => {
-                let memory = binding.memory.as_ref().filter(|memory| memory.is_quick);
-                memory.and_then(|memory| memory.call(encoder.writer.as_bytes()))
-            }
-            _ => None,
-        };
+        let entry = memory.call(encoder.writer.as_bytes());
         // One that does not load is mended by the flow.
         let value = entry.and_then(|entry| entry.value.give(args.py()).ok());
         Ok(value.map_or(Quick::Missed(encoder), Quick::Hit))

@@ -1,7 +1,7 @@
 //! `_core.Wrapper`: the base class of `CachedWrapper`.
 
 use super::bind::Signature;
-use super::binding::{Binding, unusable_status};
+use super::binding::{Binding, Remembered, unusable_status};
 use super::bound::BoundWrapper;
 use super::compile::{FieldSpec, compile_field};
 use super::encode::Encoder;
@@ -14,6 +14,7 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
+use super::thread::Quick;
 use super::ttl::read_ttl;
 use crate::call::{First, Mode};
 use crate::flight::{Crew, Flights};
@@ -24,8 +25,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 /// A parameter as Python describes it: name, kind, default, whether there is one.
 pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -48,8 +49,9 @@ pub struct Wrapper {
     pub owner: Option<(String, String)>,
     /// The configuration epoch, and what was looked up in it.
     pub binding: Mutex<(u64, Option<Arc<Binding>>)>,
-    /// Whether the last binding allows for [`Wrapper::quick`].
-    pub is_quick: AtomicBool,
+    /// Our own store, where the first binding found it, for [`Wrapper::quick`]; and the configuration epoch
+    /// in which it is still the one, or 0. To read both takes no lock.
+    pub quick: (AtomicU64, OnceLock<Remembered>),
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
 }
@@ -104,7 +106,7 @@ impl Wrapper {
             asynchronous,
             owner,
             binding: Mutex::new((0, None)),
-            is_quick: AtomicBool::new(false),
+            quick: Default::default(),
             flights: Arc::default(),
         })
     }
@@ -115,7 +117,12 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::run(slf, args, kwargs, Mode::Get, Want::Value)
+        let written = match slf.get().quick(args, kwargs)? {
+            Quick::Hit(value) => return Ok(value),
+            Quick::Missed(encoder) => Some(encoder.into()),
+            Quick::Unfit => None,
+        };
+        Self::run(slf, written, args, kwargs, Mode::Get, Want::Value)
     }
 
     /// The key under which this call's entry lives in the Django cache. No I/O.
@@ -173,7 +180,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::run(slf, args, kwargs, read_mode(mode)?, read_want(want)?)
+        Self::run(slf, None, args, kwargs, read_mode(mode)?, read_want(want)?)
     }
 
     /// The same call, for asyncio to drive.

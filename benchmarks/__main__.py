@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from benchmarks.conditions import Conditions, full, quick
@@ -22,7 +23,22 @@ from benchmarks.servers import ServerError, private_redis
 
 RESULTS = Path(__file__).with_name("results.md")
 
-WITHOUT_REDIS = ("locmem", "key", "async-locmem", "miss-locmem", "threads-locmem", "tasks-locmem")
+WITHOUT_REDIS = (
+    "memory",
+    "memory-values",
+    "memory-async",
+    "memory-threads",
+    "memory-raw",
+    "memory-bytes",
+    "memory-wipe",
+    "locmem",
+    "key",
+    "async-locmem",
+    "miss-memory",
+    "miss-locmem",
+    "threads-locmem",
+    "tasks-locmem",
+)
 WITH_REDIS = (
     "redis",
     "django-redis",
@@ -45,12 +61,22 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
     from benchmarks.herds import local_herds, process_herds
     from benchmarks.hits import async_hits, sync_hits
     from benchmarks.keys import key_building
+    from benchmarks.memory import memory_async, memory_hits, memory_raw, memory_values
+    from benchmarks.memory_bytes import memory_bytes
+    from benchmarks.memory_threads import memory_threads
     from benchmarks.misses import misses
     from benchmarks.saves import loads, many_saves, saves
-    from benchmarks.wipes import wipes
+    from benchmarks.wipes import memory_wipes, wipes
 
     partition = "user_id"
     return {
+        "memory": memory_hits,
+        "memory-values": memory_values,
+        "memory-async": memory_async,
+        "memory-threads": memory_threads,
+        "memory-raw": memory_raw,
+        "memory-bytes": memory_bytes,
+        "memory-wipe": memory_wipes,
         "locmem": lambda c: sync_hits(c, "locmem", "hit, LocMem", None),
         "redis": lambda c: sync_hits(c, "redis", "hit, core RedisCache", partition),
         "django-redis": lambda c: sync_hits(c, "django_redis", "hit, django-redis", partition),
@@ -64,6 +90,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "tasks-locmem": lambda c: local_herds(c, "locmem", tasks=True),
         "async-locmem": lambda c: async_hits(c, "locmem", "async hit, LocMem"),
         "async-redis": lambda c: async_hits(c, "redis", "async hit, core RedisCache"),
+        "miss-memory": lambda c: misses(c, "memory", "miss, MemoryCache"),
         "miss-locmem": lambda c: misses(c, "locmem", "miss, LocMem"),
         "miss-redis": lambda c: misses(c, "redis", "miss, core RedisCache"),
         "saves": lambda c: saves(c, "redis", "core RedisCache"),
@@ -88,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 1
         facts = machine_facts(server.version if server else None)
-        configure(server.port if server else None)
+        shared = Path("/dev/shm")
+        directory = TemporaryDirectory(prefix="benchmarks-", dir=shared if shared.is_dir() else None)
+        configure(server.port if server else None, Path(stack.enter_context(directory), "index"))
         runner = stack.enter_context(asyncio.Runner())
         conditions = (quick if options.quick else full)(runner, server)
         sections, failed = _run(conditions, chosen)

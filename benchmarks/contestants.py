@@ -108,8 +108,10 @@ class Peer:
     makes its keys a little faster than its default ones.
     """
 
-    name = PEER
     owner = "peer"
+
+    def __init__(self, name: str = PEER) -> None:
+        self.name = name
 
     def wrap(
         self, func: Callable[..., Any], name: str, alias: str | None = None, partition: str | None = None
@@ -134,13 +136,13 @@ def _fields(field: Callable[..., Any], func: Callable[..., Any], partition: str)
     return {name: field(name, partition=name == partition) for name in code.co_varnames[: code.co_argcount]}
 
 
-def counted_profile() -> tuple[Callable[..., dict[str, Any]], Runs]:
-    """A function of two arguments that returns a fresh ten-key dict, and its count."""
+def counted_profile(value: Any = VALUE) -> tuple[Callable[..., Any], Runs]:
+    """A function of two arguments that returns a fresh copy of `value`, and its count."""
     runs = Runs()
 
-    def profile(user_id: int, section: str) -> dict[str, Any]:
+    def profile(user_id: int, section: str) -> Any:
         runs.record()
-        return copy.deepcopy(VALUE)
+        return copy.deepcopy(value)
 
     return profile, runs
 
@@ -156,13 +158,13 @@ def counted_async_profile() -> tuple[Callable[..., Any], Runs]:
     return profile, runs
 
 
-def ran_once(call: Callable[[], object], runs: Runs) -> Callable[[], None]:
+def ran_once(call: Callable[[], object], runs: Runs, expected: object = VALUE) -> Callable[[], None]:
     """A check that `call` is a hit: it gives the value, and the function has run exactly once, ever."""
 
     def verify() -> None:
         value = call()
-        if value != VALUE:
-            raise NotAHit(f"expected the ten-key dict, got {value!r}")
+        if value != expected:
+            raise NotAHit(f"expected {expected!r}, got {value!r}")
         if runs.count != 1:
             raise NotAHit(f"expected a hit, but the function ran {runs.count} times")
 

@@ -37,11 +37,11 @@ LIMIT = Target("at most", 1.25)
 
 def sync_hits(conditions: Conditions, kind: str, title: str, partition: str | None) -> Section:
     """Sync hits on one kind of cache, each contestant on an alias of its own."""
-    wrapped = {library.name: _filled(library, kind, partition) for library in LIBRARIES}
+    wrapped = {library.name: filled(library, kind, partition) for library in LIBRARIES}
     contestants = [contestant for contestant, _ in wrapped.values()]
-    contestants += _raw_gets(kind, key=wrapped[OURS][1].get_cache_key(*ARGUMENTS), statement="get(key)")
+    contestants += raw_gets(kind, key=wrapped[OURS][1].get_cache_key(*ARGUMENTS), statement="get(key)")
     if kind == "locmem":
-        contestants.append(_lru_hit())
+        contestants.append(lru_hit())
     section = _section(title, race(contestants, conditions.rounds, conditions.batch_ns))
     if kind != "locmem":
         commands = conditions.server.commands_of(lambda: wrapped[OURS][1](*ARGUMENTS))
@@ -51,10 +51,10 @@ def sync_hits(conditions: Conditions, kind: str, title: str, partition: str | No
 
 def async_hits(conditions: Conditions, kind: str, title: str) -> Section:
     """Awaited hits on one kind of cache; no target, the sync rows set the pace."""
-    wrapped = {library.name: _filled_async(library, kind, conditions.runner) for library in LIBRARIES}
+    wrapped = {library.name: filled_async(library, kind, conditions.runner) for library in LIBRARIES}
     key = wrapped[OURS][1].get_cache_key(*ARGUMENTS)
     contestants = [contestant for contestant, _ in wrapped.values()]
-    contestants += _raw_gets(
+    contestants += raw_gets(
         kind, key=key, statement="await get(key)", method="aget", runner=conditions.runner
     )
     result = race(contestants, conditions.rounds, conditions.batch_ns, conditions.runner)
@@ -74,19 +74,19 @@ def _section(title: str, result: Race, target: Target | None = LIMIT) -> Section
     return Section(title, figures, [Time(name, result.spread(name)) for name in result.times])
 
 
-def _filled(library: Library, kind: str, partition: str | None) -> tuple[Contestant, Any]:
+def filled(library: Library, kind: str, partition: str | None, value: Any = VALUE) -> tuple[Contestant, Any]:
     """A wrapper that holds the entry, as a contestant and as itself."""
-    func, runs = counted_profile()
+    func, runs = counted_profile(value)
     name = alias(kind, library.owner)
     library.use(name)
-    wrapper = library.wrap(func, f"bench.hit.{kind}", name, partition)
+    wrapper = library.wrap(func, f"bench.hit.{kind}.{type(value).__name__}", name, partition)
     wrapper(*ARGUMENTS)
-    verify = ran_once(lambda: wrapper(*ARGUMENTS), runs)
+    verify = ran_once(lambda: wrapper(*ARGUMENTS), runs, value)
     return Contestant(library.name, CALL, {"call": wrapper}, verify), wrapper
 
 
-def _filled_async(library: Library, kind: str, runner: asyncio.Runner) -> tuple[Contestant, Any]:
-    """The asynchronous twin of `_filled`."""
+def filled_async(library: Library, kind: str, runner: asyncio.Runner) -> tuple[Contestant, Any]:
+    """The asynchronous twin of `filled`."""
     func, runs = counted_async_profile()
     name = alias(kind, library.owner)
     library.use(name)
@@ -100,31 +100,36 @@ def _filled_async(library: Library, kind: str, runner: asyncio.Runner) -> tuple[
     return Contestant(library.name, f"await {CALL}", {"call": wrapper}, verify), wrapper
 
 
-def _lru_hit() -> Contestant:
+def lru_hit(value: Any = VALUE) -> Contestant:
     """The floor: one object for all callers, known to this process only, and no way to invalidate it."""
-    func, runs = counted_profile()
+    func, runs = counted_profile(value)
     cached = lru_cache(maxsize=128)(func)
     cached(*ARGUMENTS)
-    return Contestant(LRU, CALL, {"call": cached}, ran_once(lambda: cached(*ARGUMENTS), runs))
+    return Contestant(LRU, CALL, {"call": cached}, ran_once(lambda: cached(*ARGUMENTS), runs, value))
 
 
-def _raw_gets(
-    kind: str, key: str, statement: str, method: str = "get", runner: asyncio.Runner | None = None
+def raw_gets(
+    kind: str,
+    key: str,
+    statement: str,
+    method: str = "get",
+    runner: asyncio.Runner | None = None,
+    value: Any = VALUE,
 ) -> list[Contestant]:
     """`cache.get` of a bound backend (no proxy), under the wrapper's key text and under a short one."""
     backend = caches[alias(kind, "raw")]
     get = getattr(backend, method)
 
     def contestant(name: str, key: str) -> Contestant:
-        backend.set(key, VALUE, TTL)
+        backend.set(key, value, TTL)
 
         async def aget() -> object:
             return await get(key)
 
         def verify() -> None:
-            value = runner.run(aget()) if runner else get(key)
-            if value != VALUE:
-                raise NotAHit(f"{name}: got {value!r}")
+            found = runner.run(aget()) if runner else get(key)
+            if found != value:
+                raise NotAHit(f"{name}: got {found!r}")
 
         return Contestant(name, statement, {"get": get, "key": key}, verify)
 

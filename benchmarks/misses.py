@@ -26,7 +26,7 @@ def misses(conditions: Conditions, kind: str, title: str) -> Section:
     result = race(contestants, conditions.rounds, conditions.batch_ns)
     figures = [Figure(f"{name} to {RAW}", result.ratio(name, RAW), "x") for name in wrapped]
     section = Section(title, figures, [Time(name, result.spread(name)) for name in result.times])
-    if kind != "locmem":
+    if kind not in ("locmem", "memory"):
         for name, contestant in wrapped.items():
             miss = partial(contestant.names["call"], -1)
             section.notes.append(f"one miss of {name} is {conditions.server.commands_of(miss)}.")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import django
 from django.conf import settings
 from django.db import connection
 
 BACKENDS = {
     "locmem": "django.core.cache.backends.locmem.LocMemCache",
+    "memory": "cache_result.backends.MemoryCache",
     "redis": "django.core.cache.backends.redis.RedisCache",
     "django_redis": "django_redis.cache.RedisCache",
 }
@@ -18,6 +22,12 @@ OWNERS = ("ours", "peer", "raw")
 
 WIPE_ALIASES = {"wipe_small": 6, "wipe_large": 7}
 """The two keyspaces of `delete_by_prefix`, with their database numbers."""
+
+MEMORY_WIPE_ALIASES = ("memory_small", "memory_large")
+"""The same for `MemoryCache`."""
+
+MAX_BYTES = 4 * 1024**3
+"""Nothing is to be evicted."""
 
 COUNTER_DATABASE = 8
 """Where functions that run in several processes count their executions."""
@@ -49,14 +59,23 @@ def alias(kind: str, owner: str) -> str:
     return f"{kind}_{owner}"
 
 
-def configure(redis_port: int | None) -> None:
+def configure(redis_port: int | None, host_index: Path | None = None) -> None:
     """Configure Django, with the Redis aliases if there is a server, and open the database.
+
+    `host_index` is the file of `memory_host_ours`, which is left out without it.
 
     The connection is open because it is so in a running project, and a cached call may look at its
     transaction.
     """
     local = {"BACKEND": BACKENDS["locmem"], "OPTIONS": {"MAX_ENTRIES": MAX_ENTRIES}}
-    caches = {name: {**local, "LOCATION": name} for name in ("default", *_aliases("locmem"))}
+    caches: dict[str, Any] = {name: {**local, "LOCATION": name} for name in ("default", *_aliases("locmem"))}
+    memory = {"BACKEND": BACKENDS["memory"], "OPTIONS": {"MAX_BYTES": MAX_BYTES}}
+    caches |= {name: {**memory, "LOCATION": name} for name in (*_aliases("memory"), *MEMORY_WIPE_ALIASES)}
+    # As large as it is unless told otherwise.
+    caches[alias("memory_usual", "ours")] = {"BACKEND": BACKENDS["memory"], "LOCATION": "usual"}
+    if host_index is not None:
+        options = {"MAX_BYTES": MAX_BYTES, "HOST_INDEX": host_index}
+        caches[alias("memory_host", "ours")] = {**memory, "LOCATION": "host", "OPTIONS": options}
     if redis_port is not None:
         databases = {
             name: (kind, 3 * index + place)

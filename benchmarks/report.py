@@ -15,13 +15,15 @@ from benchmarks.timing import Spread
 
 INTRODUCTION = """\
 {mode} run of `make bench`. Contestants of a row take turns in one run; a ratio is the median of the ratios
-of single rounds. The spread is p10 to p90; of executions, the least and the most of any trial."""
+of single rounds. The spread is p10 to p90; of executions and bytes, the least and the most of any trial."""
 
 PACKAGES = (
     "django-cache-result",
     "Django",
     "drf-restflow",
     "django-cacheops",
+    "cashews",
+    "dogpile.cache",
     "django-redis",
     "redis",
     "hiredis",
@@ -49,11 +51,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the verdict table: a ratio ("x") or a number of executions ("runs")."""
+    """One line of the verdict table: a ratio ("x"), a number of executions ("runs") or of bytes ("B"), or a
+    difference of times ("us")."""
 
     what: str
     value: Spread
-    unit: Literal["x", "runs"]
+    unit: Literal["x", "runs", "B", "us"]
     target: Target | None = None
 
     @property
@@ -137,6 +140,10 @@ def _shown(figure: Figure) -> tuple[str, str]:
     spread = figure.value
     if figure.unit == "runs":
         return f"{spread.median:g}", f"{spread.low:g} to {spread.high:g}"
+    if figure.unit == "B":
+        return f"{spread.median:,.0f} B", f"{spread.low:,.0f} to {spread.high:,.0f}"
+    if figure.unit == "us":
+        return f"{spread.median:.3g} us", f"{spread.low:.3g} to {spread.high:.3g}"
     return f"{_ratio(spread.median)} x", f"{_ratio(spread.low)} to {_ratio(spread.high)}"
 
 

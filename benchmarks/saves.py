@@ -131,5 +131,4 @@ def _trips(process: LibraryProcess, job: str) -> str:
 
 def _each(all_of_them: Spread) -> Spread:
     """Per instance."""
-    spread = (all_of_them.median, all_of_them.low, all_of_them.high)
-    return Spread(*(ns / LOADED for ns in spread), all_of_them.samples)
+    return all_of_them.scaled(1 / LOADED)

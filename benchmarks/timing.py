@@ -52,6 +52,10 @@ class Spread:
         """Median, least and most: a count that was wrong once must not hide behind a percentile."""
         return cls(cls.of(samples).median, min(samples), max(samples), len(samples))
 
+    def scaled(self, factor: float) -> Spread:
+        """The same in another unit."""
+        return Spread(self.median * factor, self.low * factor, self.high * factor, self.samples)
+
 
 class Entrant(Protocol):
     """Who takes part in a race."""

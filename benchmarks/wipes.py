@@ -1,20 +1,23 @@
-"""`delete_by_prefix` of ten entries on django-redis, in a small and in a large keyspace."""
+"""`delete_by_prefix` of ten entries, on django-redis and MemoryCache, in a small and in a large keyspace."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
+from django.core.cache import caches
+
 from benchmarks.conditions import Conditions
-from benchmarks.contestants import LIBRARIES, OURS, Library, NotAHit, Runs
-from benchmarks.project import WIPE_ALIASES
+from benchmarks.contestants import LIBRARIES, OURS, Library, NotAHit, Ours, Runs
+from benchmarks.project import MEMORY_WIPE_ALIASES, WIPE_ALIASES
 from benchmarks.report import Figure, Section, Target, Time
 from benchmarks.servers import RedisServer
 from benchmarks.timing import Spread, collector_off
 
 LIMIT = Target("at most", 1.5)
+MEMORY_LIMIT = Target("at most", 1.2)
 
 WIPED_USER, KEPT_USER = 7, 8
 SECTIONS = tuple(f"section-{number}" for number in range(10))
@@ -36,13 +39,45 @@ def wipes(conditions: Conditions) -> Section:
     section = Section("delete_by_prefix, 10 matches, django-redis")
     for library in LIBRARIES:
         ours = library.name == OURS
-        times = _wipe_times(library, (small, large), conditions.wipes if ours else conditions.peer_wipes)
-        ratio = Spread.of([b / a for a, b in zip(times[small], times[large], strict=True)])
-        what = f"{library.name}, {sizes[large]:,} keys to {sizes[small]:,}"
-        section.figures.append(Figure(what, ratio, "x", LIMIT if ours else None))
-        for alias, size in sizes.items():
-            section.times.append(Time(f"{library.name}, {size:,} keys", Spread.of(times[alias])))
+        wrappers = {alias: _wrapped(library, alias) for alias in (small, large)}
+        times = _wipe_times(library, wrappers, conditions.wipes if ours else conditions.peer_wipes)
+        _report(section, library, times, sizes, LIMIT if ours else None)
     return section
+
+
+def memory_wipes(conditions: Conditions) -> Section:
+    """The keyspaces are the function's own entries, ten of each user. The peer cannot do this in memory."""
+    library = Ours()
+    sizes = dict(zip(MEMORY_WIPE_ALIASES, conditions.keyspaces, strict=True))
+    wrappers = {alias: _wrapped(library, alias) for alias in sizes}
+    for alias, size in sizes.items():
+        wrapper, runs = wrappers[alias]
+        for number in range(size):
+            wrapper(number // len(SECTIONS), SECTIONS[number % len(SECTIONS)])
+        store = caches[alias].store
+        if (runs.count, len(store)) != (size, size):
+            raise NotAHit(f"expected {size} entries, found {len(store)} after {runs.count} runs")
+    times = _wipe_times(library, wrappers, conditions.wipes)
+    section = Section("delete_by_prefix, 10 matches, MemoryCache")
+    _report(section, library, times, sizes, MEMORY_LIMIT)
+    for alias in sizes:
+        caches[alias].clear()
+    return section
+
+
+def _report(
+    section: Section,
+    library: Library,
+    times: Mapping[str, Sequence[float]],
+    sizes: Mapping[str, int],
+    limit: Target | None,
+) -> None:
+    small, large = sizes
+    ratio = Spread.of([b / a for a, b in zip(times[small], times[large], strict=True)])
+    what = f"{library.name}, {sizes[large]:,} keys to {sizes[small]:,}"
+    section.figures.append(Figure(what, ratio, "x", limit))
+    for alias, size in sizes.items():
+        section.times.append(Time(f"{library.name}, {size:,} keys", Spread.of(times[alias])))
 
 
 def fill(server: RedisServer, database: int, size: int) -> None:
@@ -55,11 +90,12 @@ def fill(server: RedisServer, database: int, size: int) -> None:
             raise NotAHit(f"expected {size} keys, found {client.dbsize()}")
 
 
-def _wipe_times(library: Library, aliases: Sequence[str], repetitions: int) -> dict[str, list[float]]:
+def _wipe_times(
+    library: Library, wrappers: Mapping[str, tuple[Any, Runs]], repetitions: int
+) -> dict[str, list[float]]:
     """Nanoseconds per wipe and alias. The aliases take turns, and the one that begins alternates."""
-    wrappers = {alias: _wrapped(library, alias) for alias in aliases}
-    times: dict[str, list[float]] = {alias: [] for alias in aliases}
-    order = list(aliases)
+    times: dict[str, list[float]] = {alias: [] for alias in wrappers}
+    order = list(wrappers)
     with collector_off():
         for _ in range(repetitions):
             for alias in order:

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.cache import caches
+from django.core.checks import run_checks
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", README, re.DOTALL))
@@ -22,6 +24,19 @@ def test_block(name, monkeypatch):
     exec(compile(BLOCKS[name], f"README.md ({name})", "exec"), namespace)
     if "show" in namespace:
         asyncio.run(namespace["show"]())
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(# settings.py\n.*?)```", README, re.DOTALL))
+def test_settings(block, settings):
+    namespace = {}
+    exec(compile(block, "README.md", "exec"), namespace)
+    if "CACHES" in namespace:
+        settings.CACHES = namespace["CACHES"]
+        caches["default"].set("key", ["value"])
+        assert caches["default"].get("key") == ["value"]
+        assert not [message for message in run_checks() if message.id == "cache_result.E009"]
+    for app in namespace.get("INSTALLED_APPS", []):
+        assert app in settings.INSTALLED_APPS
 
 
 def test_every_target_that_the_readme_names_exists():

@@ -27,7 +27,8 @@ def host_index_path(option: Any, name: str) -> Path | None:
     if is_testing():
         return None
     if option is True:
-        return _directory() / f"cache_result-{os.geteuid()}-{_project(name)}.generations"
+        user = os.geteuid() if hasattr(os, "geteuid") else "host"  # elsewhere there is no index anyway
+        return _directory() / f"cache_result-{user}-{_project(name)}.generations"
     return Path(option)
 
 

@@ -15,6 +15,7 @@ use crate::call::{Mode, Sharing, Status, Target};
 use crate::flight::{Crew, next_sequence};
 use crate::index::ProcessIndex;
 use crate::key::Tag;
+use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -176,7 +177,7 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Parts> {
         if binding.rules.is_empty()
-            && let Some(encoder) = self.straight(args, kwargs)?
+            && let Some(encoder) = self.straight_call(args, kwargs)?
         {
             let (key, text) = self.plan.key(&encoder, None);
             return Ok(Parts { key, text, scopes: vec![self.plan.function_scope] });
@@ -193,7 +194,7 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        if let Some(encoder) = self.straight(args, kwargs)? {
+        if let Some(encoder) = self.straight_call(args, kwargs)? {
             return Ok(self.plan.python_text(py, &encoder, None));
         }
         let values = self.bind(args, kwargs, false)?;
@@ -208,7 +209,7 @@ impl Wrapper {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Encoder> {
-        if let Some(encoder) = self.straight(args, kwargs)? {
+        if let Some(encoder) = self.straight_call(args, kwargs)? {
             return Ok(encoder);
         }
         let values = self.bind(args, kwargs, false)?;
@@ -216,28 +217,28 @@ impl Wrapper {
         self.plan.canonical(&self.caller(py, &values, false), heir.as_deref())
     }
 
-    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
-    fn straight(
+    fn straight_call(
         &self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Option<Encoder>> {
+        // A copy: encoding a value may run code that changes the dict.
+        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
+        self.straight(args.py(), args.iter_borrowed(), keywords.as_deref().unwrap_or_default())
+    }
+
+    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
+    pub fn straight<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        keywords: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+    ) -> PyResult<Option<Encoder>> {
         if !self.plan.straight || self.owner.is_some() {
             return Ok(None);
         }
+        let Some(values) = self.signature.lay_out(py, args, keywords) else { return Ok(None) };
         let field = &self.plan.fields[0];
-        if let Source::Query { request, params } = &field.source
-            && let Some(at) = request.argument
-            && kwargs.is_none()
-            && let Some(request) = self.signature.given(args, at)
-            && !request.is_none()
-        {
-            return self.query(field, &request, params.as_deref()).map(Some);
-        }
-        // A copy: encoding a value may run code that changes the dict.
-        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
-        let keywords = keywords.as_deref().unwrap_or_default();
-        let Some(values) = self.signature.lay_out(args, keywords) else { return Ok(None) };
         if let Source::Query { request, params } = &field.source {
             let request = request.argument.map(|at| values[at]).filter(|given| !given.is_none());
             return request
@@ -250,7 +251,7 @@ impl Wrapper {
         for (at, value) in values.into_iter().enumerate() {
             encoder.value(&value, 0).map_err(|refusal| {
                 let name = self.signature.names().nth(at).unwrap_or_default();
-                refusal.blame(args.py(), &format!("argument '{name}'"), &self.judge.label)
+                refusal.blame(py, &format!("argument '{name}'"), &self.judge.label)
             })?;
         }
         Ok(Some(encoder))

@@ -17,6 +17,7 @@ from cache_result import (
     cache_result,
     set_response_cache_header,
 )
+from cache_result._core import Wrapper
 
 BY_X = {"fields": {"x": ArgsKeyField("x")}}
 
@@ -245,3 +246,38 @@ def test_status_is_text():
 def test_the_sentinel_is_one_object():
     assert pickle.loads(pickle.dumps(CACHE_MISSING)) is CACHE_MISSING
     assert "CACHE_MISSING" in repr(CACHE_MISSING)
+
+
+def test_the_key_takes_arguments_as_a_call_does():
+    @cache_result()
+    def total(a: int, b: int = 2, *rest: int, c: int = 3, **more: int) -> int:
+        raise AssertionError("never called")
+
+    @cache_result()
+    def pair(a: int, b: int = 2, *, c: int = 3) -> int:
+        raise AssertionError("never called")
+
+    for function in (total, pair):
+        key = function.get_cache_key(1, 2)
+        assert key == function.get_cache_key(1) == function.get_cache_key(1, b=2, c=3)
+        assert key == function.get_cache_key(**{"c": 3, "b": 2, "a": 1})
+        assert key != function.get_cache_key(1, 3)
+        assert key != function.get_cache_key(1, c=4)
+        with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+            function.get_cache_key()
+        with pytest.raises(TypeError, match="multiple values for argument 'a'"):
+            function.get_cache_key(1, a=1)
+    assert total.get_cache_key(1, 2, 3) != total.get_cache_key(1, 2, 3, d=4)
+    with pytest.raises(TypeError, match="too many positional"):
+        pair.get_cache_key(1, 2, 3)
+
+
+def test_the_key_method_is_described_and_bound_like_others():
+    method = Wrapper.get_cache_key
+    assert str(inspect.signature(method)) == "(self, /, *args, **kwargs)"
+    assert (method.__name__, method.__qualname__) == ("get_cache_key", "Wrapper.get_cache_key")
+    assert method.__doc__.startswith("The key under which")
+    with pytest.raises(TypeError, match="Wrapper"):
+        method(object(), 1)
+    with pytest.raises(TypeError):
+        method()

@@ -86,21 +86,12 @@ impl Signature {
         plain.then_some(self.parameters.len())
     }
 
-    /// The argument at `at` of a call that gives every parameter by position.
-    pub fn given<'a, 'py>(
-        &self,
-        args: &'a Bound<'py, PyTuple>,
-        at: usize,
-    ) -> Option<Borrowed<'a, 'py, PyAny>> {
-        let every = args.len() == self.parameters.len() && self.positional == args.len();
-        if every { args.get_borrowed_item(at).ok() } else { None }
-    }
-
     /// Binds a call whose keywords come in the order of the parameters, for a signature that is
     /// [`Signature::plain`]. `None` for any other call.
     pub fn lay_out<'a, 'py>(
         &'a self,
-        args: &'a Bound<'py, PyTuple>,
+        py: Python<'py>,
+        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
         keywords: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
     ) -> Option<Laid<'a, 'py>> {
         let given = args.len();
@@ -108,8 +99,8 @@ impl Signature {
             return None;
         }
         let mut values = Laid::new();
-        for at in 0..given {
-            values.push(args.get_borrowed_item(at).ok()?);
+        for argument in args {
+            values.push(argument);
         }
         let mut keywords = keywords.iter().peekable();
         for parameter in &self.parameters[given..] {
@@ -118,7 +109,7 @@ impl Signature {
             });
             values.push(match (named, &parameter.default) {
                 (Some((_, value)), _) => value.as_borrowed(),
-                (None, Some(default)) => default.bind_borrowed(args.py()),
+                (None, Some(default)) => default.bind_borrowed(py),
                 (None, None) => return None,
             });
         }

@@ -22,6 +22,7 @@ use crate::flight::{Crew, next_sequence};
 use crate::index::Generations;
 use crate::key::Tag;
 use crate::store::{Entry, Family, KeyRef};
+use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -240,47 +241,48 @@ impl Wrapper {
         })
     }
 
-    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
-    pub fn straight(
+    /// [`Wrapper::straight`] of a call that came as tuple and dict.
+    pub fn straight_call(
         &self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Option<Encoder>> {
+        // A copy: encoding a value may run code that changes the dict.
+        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
+        self.straight(args.py(), args.iter_borrowed(), keywords.as_deref().unwrap_or_default())
+    }
+
+    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
+    pub fn straight<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        keywords: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
     ) -> PyResult<Option<Encoder>> {
         if !self.plan.straight || self.owner.is_some() {
             return Ok(None);
         }
         let field = &self.plan.fields[0];
-        if let Source::Query { request, params } = &field.source
-            && let Some(at) = request.argument
-            && kwargs.is_none()
-            && let Some(request) = self.signature.given(args, at)
-            && !request.is_none()
-        {
-            return self.query(field, &request, params.as_deref()).map(Some);
-        }
-        let mut encoder = Encoder::new();
-        encoder.sort_lists = field.sort_lists;
-        if kwargs.is_none() && args.len() == self.plan.positional {
+        if keywords.is_empty() && args.len() == self.plan.positional {
             // Nothing has to be laid out.
+            let mut encoder = Encoder { sort_lists: field.sort_lists, ..Encoder::new() };
             encoder.writer.open(Tag::Tuple, args.len());
-            for (at, value) in args.iter_borrowed().enumerate() {
-                encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, args.py()))?;
+            for (at, value) in args.enumerate() {
+                encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, py))?;
             }
             return Ok(Some(encoder));
         }
-        // A copy: encoding a value may run code that changes the dict.
-        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
-        let keywords = keywords.as_deref().unwrap_or_default();
-        let Some(values) = self.signature.lay_out(args, keywords) else { return Ok(None) };
+        let Some(values) = self.signature.lay_out(py, args, keywords) else { return Ok(None) };
         if let Source::Query { request, params } = &field.source {
             let request = request.argument.map(|at| values[at]).filter(|given| !given.is_none());
             return request
                 .map(|request| self.query(field, &request, params.as_deref()))
                 .transpose();
         }
+        let mut encoder = Encoder { sort_lists: field.sort_lists, ..Encoder::new() };
         encoder.writer.open(Tag::Tuple, values.len());
         for (at, value) in values.into_iter().enumerate() {
-            encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, args.py()))?;
+            encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, py))?;
         }
         Ok(Some(encoder))
     }

@@ -14,6 +14,7 @@ mod explain;
 mod fields;
 mod index;
 mod judge;
+mod key_method;
 mod loose;
 mod memory;
 mod memory_view;
@@ -75,6 +76,7 @@ pub mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::key_method::add(&module.py().get_type::<super::wrapper::Wrapper>())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("ABSENT", super::absent::absent(module.py())?)?;
         module.add("CACHE_MISSING", super::outcome::cache_missing(module.py())?)

@@ -76,7 +76,7 @@ impl Wrapper {
         if in_force.load(Ordering::Acquire) != process::epoch() || process::any_open_transaction() {
             return Ok(Quick::Unfit);
         }
-        let Some(encoder) = self.straight(args, kwargs)? else { return Ok(Quick::Unfit) };
+        let Some(encoder) = self.straight_call(args, kwargs)? else { return Ok(Quick::Unfit) };
         let entry = memory.call(encoder.writer.as_bytes());
         // One that does not load is mended by the flow.
         let value = entry.and_then(|entry| entry.value.give(args.py()).ok());

@@ -125,16 +125,6 @@ impl Wrapper {
         Self::run(slf, written, args, kwargs, Mode::Get, Want::Value)
     }
 
-    /// The key under which this call's entry lives in the Django cache. No I/O.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn get_cache_key<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyString>> {
-        slf.get().key_text(args, kwargs)
-    }
-
     /// The canonical bytes of a call: what its key is the hash of.
     #[pyo3(signature = (*args, **kwargs))]
     fn _canonical<'py>(

@@ -33,7 +33,7 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
         scoped: bool,
     ) -> PyResult<Written<'py>> {
-        if let Some(encoder) = self.straight(args, kwargs)? {
+        if let Some(encoder) = self.straight_call(args, kwargs)? {
             return Ok(encoder.into());
         }
         let py = args.py();
@@ -105,7 +105,7 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let py = args.py();
-        if let Some(encoder) = self.straight(args, kwargs)? {
+        if let Some(encoder) = self.straight_call(args, kwargs)? {
             return Ok(self.plan.python_text(py, &encoder, None));
         }
         let written = self.write(args, kwargs, false)?;

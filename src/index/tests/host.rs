@@ -125,7 +125,7 @@ fn a_deleted_file_is_made_anew() {
     let slots = table.region().memory().slots();
     let later = clock::now_ms() + 11_000;
     let opened = slots.read(1, later).unwrap();
-    assert!(Table::token(opened).drawn_at() >= later);
+    assert!(Table::token(0, opened).drawn_at() >= later);
     assert_eq!(table.trouble(), None);
     assert_eq!(directory.names(), ["index"]);
 }

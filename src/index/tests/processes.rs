@@ -152,7 +152,7 @@ fn a_killed_writers_closing_ends_with_its_time() {
     let later = soon();
     let slots = table.region().memory().slots();
     let opened = slots.read(7, later).unwrap();
-    assert!(Table::token(opened).drawn_at() >= later);
+    assert!(Table::token(0, opened).drawn_at() >= later);
     assert!(!is_closed(&table, 7));
     assert!(holds(&table, &fence(&table, &[scope(7)]).unwrap()));
 }

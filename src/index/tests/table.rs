@@ -38,11 +38,12 @@ fn tokens_are_generations_with_their_time() {
     let before = clock::now_ms();
     table.renew(&scope(1));
     let generation = table.generation(1);
-    let token = Table::token(generation);
+    let token = Table::token(1, generation);
     assert!((before..=clock::now_ms()).contains(&token.drawn_at()));
     assert_eq!(Table::generation_of(&token), generation);
     assert_eq!(table.get(&scope(1)), Some(token));
-    let untouched = Table::token(0);
+    let untouched = Table::token(2, 0);
+    assert_ne!(untouched, Table::token(3, 0), "another scope");
     assert_eq!(Table::generation_of(&untouched), 0);
     assert!(untouched.number() != 0 && !untouched.is_closed() && untouched.drawn_at() < before);
     for foreign in [Token::closed(), Token::fresh(), Token([0; 16]), Token([255; 16])] {
@@ -219,31 +220,4 @@ fn the_same_word_twice_is_two_closings() {
 #[test]
 fn tags_are_never_that_of_a_shared_cell() {
     assert!((0..1 << 17).all(|number| (1..1 << 16).contains(&slots::tag(number))));
-}
-
-/// Nanoseconds per hit: `cargo test --release --no-default-features -- --ignored --nocapture holds`.
-#[test]
-#[ignore = "a measurement"]
-fn how_long_holds_takes() {
-    use std::hint::black_box;
-    use std::io::Write;
-    let table = Table::private();
-    let (epoch, fence) = fence(&table, &[scope(1), scope(90_000), scope(900_000)]).unwrap();
-    let best = |act: &dyn Fn() -> bool| {
-        let time = |_| {
-            let began = std::time::Instant::now();
-            assert!((0..1_000_000).all(|_| act()));
-            began.elapsed().as_secs_f64() * 1e3
-        };
-        (0..20).map(time).fold(f64::INFINITY, f64::min)
-    };
-    let now = clock::coarse_ms();
-    let alone = best(&|| table.holds(black_box(epoch), black_box(&fence), black_box(now)));
-    let timed = best(&|| table.holds(epoch, black_box(&fence), clock::coarse_ms()));
-    let coarse = best(&|| black_box(clock::coarse_ms()) > 0);
-    let exact = best(&|| black_box(clock::now_ms()) > 0);
-    let _ = writeln!(
-        std::io::stderr(),
-        "holds {alone:.1} ns, with coarse_ms {timed:.1}; coarse_ms {coarse:.1}, now_ms {exact:.1}"
-    );
 }

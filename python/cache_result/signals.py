@@ -10,7 +10,20 @@ process that did it. Receivers get ``wrapper``, ``args`` and ``kwargs`` of the c
 raised in the end, or None.
 """
 
+import os
+from threading import Lock
+from typing import Any, cast
+
 from django.dispatch import Signal
 
 cache_invalidated = Signal()
 cache_rewarmed = Signal()
+
+
+def _after_fork() -> None:
+    """A thread that the child does not have may have held their locks."""
+    for signal in (cache_invalidated, cache_rewarmed):
+        cast(Any, signal).lock = Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

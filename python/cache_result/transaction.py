@@ -7,6 +7,7 @@ first writes inside a transaction; no class is touched. Delivery does not ride o
 callbacks, because one that raises drops those behind it.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -81,6 +82,15 @@ _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactio
 _diversion: ContextVar[Diversion | None] = ContextVar("cache_result_diversion", default=None)
 _diversions = 0
 _listener: Callable[[Any], None] | None = None
+
+
+def _after_fork() -> None:
+    """A thread that the child does not have may have held the lock."""
+    global _lock
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:

@@ -104,7 +104,7 @@ def test_a_mix_of_everything(make_memory, together, options):
         return True
 
     assert all(together(mix))
-    assert memory._store.weight <= options.get("MAX_BYTES", 64 << 20)
+    assert memory.store.weight <= options.get("MAX_BYTES", 64 << 20)
 
 
 def test_wrappers_in_a_small_store(unique_name, together):

@@ -156,3 +156,57 @@ fn what_is_larger_than_its_share_is_not_stored() {
     assert!(!store.insert(key.clone(), large, &Expected::Anything));
     assert_eq!(value(&store, &key), None, "the value that was to be replaced is gone");
 }
+
+#[test]
+fn threads_leave_names_and_entries_in_step() {
+    const KEYS: u32 = 64;
+    let store = Store::new(ROOM, Some(40));
+    let families = [family(1), family(2)];
+    let act = |store: &Store<u32>, random: u32| {
+        let (number, which, what) = (random % KEYS, random / KEYS % 2, random / KEYS / 2 % 16);
+        let family = &families[which as usize];
+        let text = number.to_string();
+        let key = KeyRef::call(family, text.as_bytes()).to_key();
+        match what {
+            0..8 => {
+                let entry = Entry::new(number, 0, NEVER, Some(fill(family, &text)));
+                store.insert(key, entry, &Expected::Anything);
+            }
+            8..12 => {
+                if let Some((found, entry)) = store.named(name_of(text.as_bytes())) {
+                    assert_eq!((&*found.bytes, entry.value), (text.as_bytes(), number));
+                }
+            }
+            12..15 => drop(store.remove(key.as_ref())),
+            _ => {
+                if let Some(entry) = store.find(key.as_ref()) {
+                    store.remove_this(key.as_ref(), &entry);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for seed in 1..5_u32 {
+            let (store, act) = (&store, &act);
+            scope.spawn(move || {
+                let mut random = seed;
+                for round in 0..50_000 {
+                    // Xorshift (Marsaglia 2003).
+                    random ^= random << 13;
+                    random ^= random >> 17;
+                    random ^= random << 5;
+                    act(store, random);
+                    if round % 10_000 == 0 {
+                        store.clear();
+                    }
+                }
+            });
+        }
+    });
+    let names = store.names.lock();
+    assert!(!names.is_empty() && names.len() == store.len());
+    for (name, key) in names.iter() {
+        let entry = store.find(key.as_ref()).expect("a name leads to an entry");
+        assert_eq!(entry.fill.as_ref().map(|fill| fill.name), Some(*name));
+    }
+}

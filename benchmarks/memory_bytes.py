@@ -20,7 +20,7 @@ RAW = "MemoryCache.set"
 LOCMEM = "LocMemCache.set"
 WEIGHED = "as MAX_BYTES counts it"
 
-ENTRIES = 150_000
+ENTRIES = 100_000
 TRIALS = 3
 
 

@@ -175,6 +175,16 @@ def test_options_that_do_not_suit(settings, options):
         caches["soft"].get("key")
 
 
+def test_one_store_with_two_sizes(settings):
+    other = {**MEMORY, "OPTIONS": {"MAX_BYTES": 10**6}}
+    soft = {**MEMORY, "LOCATION": "one"}
+    settings.CACHES = {**settings.CACHES, "soft": soft, "more": {**other, "LOCATION": "two"}}
+    assert findings("'soft'") == {}
+    settings.CACHES = {**settings.CACHES, "more": {**other, "LOCATION": "one"}}
+    found = findings("'soft'")
+    assert list(found) == ["cache_result.E009"]
+
+
 @pytest.fixture
 def host_index(settings, tmp_path, monkeypatch):
     """The findings about a host index there; tests have none otherwise."""

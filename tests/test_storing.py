@@ -179,3 +179,35 @@ def test_settings_take_effect_on_existing_wrappers(make_inc, settings, tmp_path)
         for name in settings.CACHES
     }
     assert [inc(1), inc(1)] == [2, 2]
+
+
+class Interrupted:
+    """A value during whose loading something comes in between, once."""
+
+    by = None
+
+    def __setstate__(self, state):
+        by, Interrupted.by = Interrupted.by, None
+        if by is not None:
+            raise by
+
+
+@pytest.mark.parametrize("by", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("call", ["__call__", "get_with_metadata"])
+@on("locmem", "memory", "file", "redis")
+def test_what_comes_in_between_is_no_matter_of_the_entry(cached, call, by):
+    runs = []
+
+    @cached
+    def function(key):
+        runs.append(key)
+        value = Interrupted()
+        value.key = key
+        return value
+
+    function(1)
+    Interrupted.by = by
+    with pytest.raises(by):
+        getattr(function, call)(1)
+    function(1)
+    assert runs == [1]

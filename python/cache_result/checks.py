@@ -153,6 +153,7 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Options of every ``MemoryCache``, used by a wrapper or not. No host index is made here."""
     found: list[CheckMessage] = []
+    stores: dict[str, tuple[str, Any]] = {}
     for alias in caches.settings:
         try:
             backend = caches[alias]
@@ -161,8 +162,14 @@ def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         if not isinstance(backend, MemoryCache):
             continue
         config: dict[str, Any] = caches.settings[alias]
+        location, options = config.get("LOCATION", ""), config.get("OPTIONS", {})
+        first, agreed = stores.setdefault(str(location), (alias, options))
+        if options != agreed:
+            message = f"The caches {first!r} and {alias!r} share a store, but have different OPTIONS"
+            hint = "Give them the same ones, or another LOCATION."
+            found.append(Error(message, hint=hint, id="cache_result.E009"))
         try:
-            *_, path = store_options(config.get("LOCATION", ""), config.get("OPTIONS", {}))
+            *_, path = store_options(location, options)
         except ImproperlyConfigured as error:
             hint = f"Mend it in CACHES[{alias!r}]."
             found.append(Error(f"The cache {alias!r}: {_said(error)}", hint=hint, id="cache_result.E009"))

@@ -51,15 +51,27 @@ async def _run_function(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[Any, ...]:
+    # Predicates and pickling belong to the fill: they may make nested calls, too.
     key = steps.key()
     fill = fills.enter(key) if key is not None else None
+    try:
+        return await _run_and_judge(wrapper, steps, store, args, kwargs)
+    finally:
+        if fill is not None:
+            fills.leave(fill)
+
+
+async def _run_and_judge(
+    wrapper: "CachedWrapper[..., Any]",
+    steps: _core.Steps,
+    store: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[Any, ...]:
     try:
         value = await wrapper._invoke(args, kwargs)
     except BaseException as error:
         return steps.raised(error)
-    finally:
-        if fill is not None:
-            fills.leave(fill)
     if not store:
         return steps.returned(value)
     try:

@@ -78,9 +78,11 @@ impl Wrapper {
         }
         let Some(encoder) = self.straight_call(args, kwargs)? else { return Ok(Quick::Unfit) };
         let entry = memory.call(encoder.writer.as_bytes());
-        // One that does not load is mended by the flow.
-        let value = entry.and_then(|entry| entry.value.give(args.py()).ok());
-        Ok(value.map_or(Quick::Missed(encoder), Quick::Hit))
+        let Some(entry) = entry else { return Ok(Quick::Missed(encoder)) };
+        match entry.value.give(args.py()) {
+            Ok(value) => Ok(Quick::Hit(value)),
+            Err(error) => mended(args.py(), error).map(|()| Quick::Missed(encoder)),
+        }
     }
 
     /// A hit in our own store, if it is one.
@@ -147,8 +149,10 @@ impl Wrapper {
                 return Ok(None);
             }
         }
-        // One that does not load is mended by the flow.
-        let Ok(value) = entry.value.give(py) else { return Ok(None) };
+        let value = match entry.value.give(py) {
+            Ok(value) => value,
+            Err(error) => return mended(py, error).map(|()| None),
+        };
         let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
         let times = Some(Times { cached_at: fill.cached_at, expires_at });
         Ok(Some(Finished { value: Some(value.unbind()), status: Status::Hit, times }))
@@ -172,14 +176,16 @@ impl Wrapper {
                     session.reply(&reply)?
                 }
                 Step::Run { store, share } => {
-                    match self.invoke(py, &session, store || share, args, kwargs) {
-                        Err(error) => session.raised(py, &error)?,
-                        Ok(value) if !store => session.returned(&value, None, share)?,
-                        Ok(value) => match self.judge.verdict(py, &value, args, kwargs) {
-                            Ok(ttl) => session.returned(&value, ttl, share)?,
-                            Err(error) => session.raised(py, &error)?,
-                        },
+                    let fill = if store || share {
+                        Some(names::enter_fill(py)?.call1((session.key_bytes(py),))?)
+                    } else {
+                        None
+                    };
+                    let next = self.run_function(&mut session, (store, share), args, kwargs);
+                    if let Some(fill) = fill {
+                        names::leave_fill(py)?.call1((fill,))?;
                     }
+                    next?
                 }
                 Step::Wait { flight, timeout } => {
                     wait(py, &flight, timeout)?;
@@ -194,24 +200,32 @@ impl Wrapper {
         }
     }
 
-    /// Runs the function; while it leads a fill, nested calls of the same key run through.
-    fn invoke<'py>(
+    /// Runs the function, and decides what becomes of its result. All of that belongs to the fill, so
+    /// that nested calls of the same key run through: predicates and pickling may make some, too.
+    fn run_function<'py>(
         &self,
-        py: Python<'py>,
-        session: &Session,
-        leads: bool,
+        session: &mut Session,
+        (store, share): (bool, bool),
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let function = self.function.bind(py);
-        if !leads {
-            return function.call(args, kwargs);
+    ) -> PyResult<Step<'py>> {
+        let py = args.py();
+        match self.function.bind(py).call(args, kwargs) {
+            Err(error) => session.raised(py, &error),
+            Ok(value) if !store => session.returned(&value, None, share),
+            Ok(value) => match self.judge.verdict(py, &value, args, kwargs) {
+                Ok(ttl) => session.returned(&value, ttl, share),
+                Err(error) => session.raised(py, &error),
+            },
         }
-        let fill = names::enter_fill(py)?.call1((session.key_bytes(py),))?;
-        let result = function.call(args, kwargs);
-        names::leave_fill(py)?.call1((fill,))?;
-        result
     }
+}
+
+/// An entry that does not load is mended by the flow. What came in between, as Ctrl-C does, is no matter
+/// of the entry.
+#[cold]
+fn mended(py: Python<'_>, error: PyErr) -> PyResult<()> {
+    if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
 }
 
 /// What came of looking for a quick hit.
@@ -261,11 +275,18 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
         let found = snapshot.entry.as_ref().and_then(check);
         (snapshot, found)
     };
-    if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found)
-        && let Ok(value) = entry.load(py, payload)
-    {
-        let value = Some(value.unbind());
-        return Ok(Read::Valid(Finished { value, status: Status::Hit, times: Some(times) }));
+    if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found) {
+        match entry.load(py, payload) {
+            Ok(value) => {
+                let value = Some(value.unbind());
+                return Ok(Read::Valid(Finished {
+                    value,
+                    status: Status::Hit,
+                    times: Some(times),
+                }));
+            }
+            Err(error) => mended(py, error)?,
+        }
     }
     Ok(Read::Invalid(First::Read(snapshot)))
 }

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from cache_result import _core, cache_result
-from cache_result.backends import MemoryCache, memory
+from cache_result.backends import MemoryCache, host, memory
 
 BACKEND = "cache_result.backends.MemoryCache"
 
@@ -103,8 +103,19 @@ class TestStores:
             return MemoryStore(*options)
 
         monkeypatch.setattr(_core, "MemoryStore", make_store)
-        finding = [threads(memory._store_of, "contended", 10**6, None, None) for _ in range(4)]
+        finding = [threads(memory._store_of, "contended", None, 10**6, None, None) for _ in range(4)]
         assert len({outcome.result() for outcome in finding}) == 1
+
+    def test_a_change_of_user_changes_no_store(self, threads, monkeypatch, tmp_path):
+        """A server that loads the project as root, and runs it as another user."""
+        tmp_path.chmod(0o700)
+        monkeypatch.setattr(host, "is_testing", lambda: False)
+        monkeypatch.setattr(host, "_directory", lambda: tmp_path)
+        with configured(default={"LOCATION": "preloaded", "OPTIONS": {"HOST_INDEX": True}}):
+            caches["default"].set("key", 1)
+            monkeypatch.setattr("os.geteuid", lambda: 4711)
+            assert threads(lambda: caches["default"].get("key")).result() == 1
+        assert len(list(tmp_path.iterdir())) == 1
 
     def test_one_location_has_one_size(self):
         with configured(one={"LOCATION": "size"}, two={"LOCATION": "size", "OPTIONS": {"MAX_BYTES": 10**6}}):

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -147,6 +148,48 @@ def test_the_same_call_inside_itself_runs_through(cached):
 
     assert function(1) == 3
     assert len(runs) == 3
+
+
+@pytest.mark.parametrize("by", ["cache_if", "ttl"])
+@on("locmem", "memory", "redis")
+def test_the_same_call_by_what_belongs_to_the_fill_runs_through(cached, by):
+    runs = itertools.count(1)
+
+    def ask(result):
+        return function(1) if result == 1 else 60
+
+    @cached(**{by: ask})
+    def function(key):
+        return next(runs)
+
+    began = time.monotonic()
+    assert function(1) == 1
+    assert time.monotonic() - began < DEADLINE / 4
+
+
+class Reentrant:
+    """A value that calls a function while it is pickled."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __reduce__(self):
+        return (int, (self.function(1),))
+
+
+@on("memory", "redis")
+def test_the_same_call_by_its_own_result_runs_through(cached):
+    runs = itertools.count(1)
+
+    @cached
+    def function(key):
+        run = next(runs)
+        return Reentrant(function) if run == 1 else run
+
+    began = time.monotonic()
+    function(1)
+    assert time.monotonic() - began < DEADLINE / 4
+    assert function(1) == 2
 
 
 @on("locmem", "redis")

@@ -7,7 +7,7 @@ import pytest
 
 from cache_result import CACHE_MISSING
 from tests.backends import on
-from tests.waiting import AsyncGate, Gate, all_of
+from tests.waiting import DEADLINE, AsyncGate, Gate, all_of
 
 
 class Herd:
@@ -157,6 +157,22 @@ async def test_the_same_call_inside_itself_runs_through(cached):
         return 1 + await function(key) if next(runs) < 3 else 1
 
     assert await all_of(function(1)) == [3]
+
+
+@pytest.mark.parametrize("by", ["cache_if", "ttl"])
+@on("locmem", "memory", "redis")
+async def test_the_same_call_by_what_belongs_to_the_fill_runs_through(cached, by):
+    runs = itertools.count(1)
+
+    async def ask(result):
+        return await function(1) if result == 1 else 60
+
+    @cached(**{by: ask})
+    async def function(key):
+        return next(runs)
+
+    async with asyncio.timeout(DEADLINE / 4):
+        assert await function(1) == 1
 
 
 @on("locmem", "redis")

@@ -53,7 +53,7 @@ class MemoryCache(BaseCache):
         """
         options = store_options(self._name, self._options)
         _refuse_two_sizes(self._name, self._options)
-        return _store_of(self._name, *options)
+        return _store_of(self._name, self._options.get("HOST_INDEX"), *options)
 
     @property
     def is_plain(self) -> bool:
@@ -185,13 +185,19 @@ def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | Non
     )
 
 
-def _store_of(*key: Any) -> _core.MemoryStore:
-    """The store of a LOCATION and these options, made by whoever comes first."""
+def _store_of(
+    name: str, given: Any, max_bytes: int, max_entries: int | None, path: Path | None
+) -> _core.MemoryStore:
+    """The store of a LOCATION and these options, made by whoever comes first.
+
+    It is known by the ``HOST_INDEX`` as ``given``: the path that ``True`` stands for is another after a
+    change of the user, as of a server that loads the project before it becomes that of its workers.
+    """
+    key = (name, max_bytes, max_entries, given, path is None)
     known = _stores.get(key)
     if known is None:
-        _, *options = key
         try:
-            known = _stores.setdefault(key, _core.MemoryStore(*options))
+            known = _stores.setdefault(key, _core.MemoryStore(max_bytes, max_entries, path))
         except OSError as error:
             raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
     return known

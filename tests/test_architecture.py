@@ -19,7 +19,7 @@ LAYERS = [
     {"apps"},
     {""},  # the package's face, `__init__`
     {"cache_register", "checks", "decorators", "tasks"},
-    {"invalidation"},
+    {"invalidation", "views"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "backends", "breaker", "pending", "plans", "writes"},

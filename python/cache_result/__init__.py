@@ -2,7 +2,7 @@
 
 from cache_result._core import ABSENT, CACHE_MISSING, __version__, register_key_encoder
 from cache_result.cache_register import CacheRegister
-from cache_result.decorators import cache_result
+from cache_result.decorators import cache_response, cache_result
 from cache_result.dispatching import Dispatcher, register_dispatcher, registered_dispatcher_names
 from cache_result.exceptions import CacheResultWarning, UnkeyableArgument, UnknownRuleError
 from cache_result.explanation import KeyExplanation
@@ -21,24 +21,32 @@ from cache_result.invalidation.receivers import invalidate_for
 from cache_result.keys.constructors import DefaultKeyConstructor, InlineKeyConstructor, KeyConstructor
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, ConstantKeyField
 from cache_result.keys.requests import QueryParamsKeyField, RequestValueKeyField, ViewKwargsKeyField
+from cache_result.keys.responses import ResponseCacheKeyConstructor
 from cache_result.keys.shapes import DjangoModelKeyField, DrfSerializerKeyField
 from cache_result.registry import RegisteredRule, registered_rules
 from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated, cache_rewarmed
 from cache_result.status import CacheStatus
+from cache_result.views.wrapper import (
+    AsyncCachedResponseWrapper,
+    CachedResponseWrapper,
+    SyncCachedResponseWrapper,
+)
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
 __all__ = [
     "ABSENT",
     "CACHE_MISSING",
     "ArgsKeyField",
+    "AsyncCachedResponseWrapper",
     "AsyncCachedWrapper",
     "AsyncIODispatcher",
     "CacheKeyField",
     "CacheRegister",
     "CacheResultWarning",
     "CacheStatus",
+    "CachedResponseWrapper",
     "CachedWrapper",
     "CeleryDispatcher",
     "ConstantKeyField",
@@ -58,6 +66,8 @@ __all__ = [
     "QueryParamsKeyField",
     "RegisteredRule",
     "RequestValueKeyField",
+    "ResponseCacheKeyConstructor",
+    "SyncCachedResponseWrapper",
     "SyncCachedWrapper",
     "ThreadPoolDispatcher",
     "UnkeyableArgument",
@@ -65,6 +75,7 @@ __all__ = [
     "ViewKwargsKeyField",
     "__version__",
     "cache_invalidated",
+    "cache_response",
     "cache_result",
     "cache_rewarmed",
     "invalidate_for",

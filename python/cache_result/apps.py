@@ -15,6 +15,7 @@ class CacheResultConfig(AppConfig):
         from cache_result import _core, checks
         from cache_result.conf import get_settings
         from cache_result.invalidation import discovery, receivers
+        from cache_result.views.attach import register_marked_methods
 
         get_settings()
         django_checks.register(checks.check_caches, django_checks.Tags.caches)
@@ -24,5 +25,5 @@ class CacheResultConfig(AppConfig):
         django_checks.register(checks.check_rules, django_checks.Tags.caches)
         django_checks.register(checks.check_work, django_checks.Tags.caches)
         receivers.connect()
-        discovery.discover()
+        discovery.discover(complete=register_marked_methods)
         _core.reconfigured()

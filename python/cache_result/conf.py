@@ -39,6 +39,9 @@ class CacheResultSettings:
     MAX_ROWS_PER_STATEMENT: int = 1000
     """A statement that no signal announces, and that reaches more rows than this by key or by value,
     changes the functions of its model as a whole. 0: any such statement."""
+    REQUEST_CACHE_CONTROL: bool = True
+    """Whether a request that says ``Cache-Control: no-cache`` refreshes a cached response, and one that says
+    ``no-store`` goes past the cache. False: clients cannot have views run."""
     BREAKER: tuple[int, float] = (3, 5.0)
     """After so many failures in a row the backend is left alone for so many seconds."""
     DEFAULT_DISPATCHER: str = "inline"
@@ -109,6 +112,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a whole number from 0",
         lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0,
     ),
+    "REQUEST_CACHE_CONTROL": ("True or False", lambda v: isinstance(v, bool)),
     "BREAKER": (
         "a pair (failures, seconds)",
         lambda v: (

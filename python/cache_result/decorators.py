@@ -1,11 +1,13 @@
-"""``@cache_result``."""
+"""``@cache_result`` and ``@cache_response``."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from cache_result.definition import SingleFlight
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
+from cache_result.responses.policy import STATUSES
 from cache_result.rules import InvalidationRule
+from cache_result.views.attach import ViewDecorator
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
 P = ParamSpec("P")
@@ -94,6 +96,63 @@ def cache_result(
         return decorate(key_constructor)
     constructor = make_constructor(key_constructor)
     return decorate
+
+
+def cache_response(
+    key_constructor: KeyConstructorLike | None = None,
+    ttl: Any = 3600,
+    invalidates_on: Iterable[InvalidationRule] | None = None,
+    cache_if: Callable[..., Any] | None = None,
+    cache_unless: Callable[..., Any] | None = None,
+    set_cache_headers: bool = False,
+    *,
+    public: bool = False,
+    authorization: bool = False,
+    statuses: Iterable[int] = STATUSES,
+    cache: str | None = None,
+    name: str | None = None,
+    single_flight: SingleFlight = "cluster",
+) -> ViewDecorator:
+    """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
+
+    Of GET and HEAD, by host, path, query, user, negotiated type, language, time zone and the headers in
+    ``Vary``. Responses that are for one client alone (with ``Set-Cookie``, ``private``, ``no-store``, a CSRF
+    token) are not kept, and neither are those to requests with ``Authorization``.
+
+    :param key_constructor: what makes the key, beside what makes every response's; by default path, query
+        and the arguments from the URL, which are the partition.
+    :param ttl: as of :func:`cache_result`; a callable is given the response. A shorter ``max-age`` of the
+        response counts.
+    :param invalidates_on: ``InvalidationRule`` objects, without ``rewarm``.
+    :param cache_if: predicate of the response.
+    :param cache_unless: predicate of the response.
+    :param set_cache_headers: add ``X-Cached-at``, ``X-Cache-reset-at`` and ``X-Cache-status``.
+    :param public: the response is the same for every user, whatever credentials he has.
+    :param authorization: responses to requests with ``Authorization`` are kept too: they depend on the user
+        whom it names, and on nothing else of it.
+    :param statuses: status codes of responses that are kept.
+    :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
+    :param name: stable name of the view in keys, instead of module and qualified name.
+    :param single_flight: as of :func:`cache_result`.
+    :raises TypeError: for an option or a view of the wrong kind.
+    :raises ValueError: for an unsuitable value.
+    :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
+    """
+    constructor = None if key_constructor is None else make_constructor(key_constructor)
+    return ViewDecorator(
+        constructor,
+        ttl,
+        invalidates_on,
+        cache_if,
+        cache_unless,
+        set_cache_headers,
+        public=public,
+        authorization=authorization,
+        statuses=statuses,
+        cache=cache,
+        name=name,
+        single_flight=single_flight,
+    )
 
 
 class _ClassMethod(classmethod):  # type: ignore[type-arg]

@@ -1,6 +1,6 @@
 """Checks what a decorator was given and compiles it for the Rust core."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, Signature, isasyncgenfunction, isclass, isgeneratorfunction, signature
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from asgiref.sync import iscoroutinefunction
 
 from cache_result import _core
 from cache_result.keys.constructors import KeyConstructor, KeyConstructorLike, make_constructor
+from cache_result.keys.fields import CacheKeyField
 from cache_result.keys.identity import function_id, label_of
 from cache_result.keys.parameters import parameter_specs
 from cache_result.rules import InvalidationRule
@@ -40,15 +41,24 @@ def define(
     cache: str | None,
     name: str | None,
     single_flight: SingleFlight,
+    *,
+    run: Callable[..., Any] | None = None,
+    parameters: Signature | None = None,
+    identity: Callable[..., Any] | None = None,
+    more_fields: Mapping[str, CacheKeyField] | None = None,
 ) -> Definition:
     """Checks everything that can be checked at decoration.
 
+    :param run: what is called in place of ``func``.
+    :param parameters: of calls, where they are not those of ``func``.
+    :param identity: the function after which entries are named, where it is not ``func``.
+    :param more_fields: key fields beside those of the constructor.
     :raises TypeError: for a function or an option of the wrong kind.
     :raises ValueError: for an option of the right kind with an unsuitable value.
     """
     label = _check_function(func)
-    asynchronous = _is_async(func)
-    parameters = signature(func)
+    asynchronous = is_async(func)
+    parameters = parameters or signature(func)
     constructor = make_constructor(key_constructor)
     rules = _check_rules(invalidates_on, parameters, label)
     _check_option("cache", cache, label)
@@ -58,11 +68,12 @@ def define(
             f"cache_result: single_flight={single_flight!r} on {label}: give 'cluster', 'process' or None"
         )
     fields = constructor.compile(parameters, label)
-    lifetime = _check_ttl(ttl, asynchronous, label)
-    predicate = _check_predicate(cache_if, cache_unless, asynchronous, label)
-    identifier = function_id(func, name or constructor.key_identifier)
+    fields += [field.compile(name_, parameters, label) for name_, field in (more_fields or {}).items()]
+    lifetime = check_ttl(ttl, asynchronous, label)
+    predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
+    identifier = function_id(identity or func, name or constructor.key_identifier)
     core = (
-        func,
+        run or func,
         label,
         asynchronous,
         identifier,
@@ -112,20 +123,30 @@ def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[Invalid
     return rules
 
 
-def _check_ttl(ttl: Any, asynchronous: bool, label: str) -> tuple[Any, bool, bool]:
+def check_ttl(ttl: Any, asynchronous: bool, label: str) -> tuple[Any, bool, bool]:
+    """The ttl, whether it is a callable, and whether that takes the call's arguments too.
+
+    :raises TypeError: for anything else, and for an async one on a plain function.
+    :raises ValueError: for a negative number of seconds.
+    """
     if not callable(ttl):
         _core.check_ttl(ttl)
         return (ttl, False, False)
-    if _is_async(ttl) and not asynchronous:
+    if is_async(ttl) and not asynchronous:
         raise TypeError(
             f"cache_result: async ttl detected on {label}, which is not async; give a plain function"
         )
     return (ttl, True, _wants_call("ttl", ttl, label))
 
 
-def _check_predicate(
+def check_predicate(
     cache_if: Any, cache_unless: Any, asynchronous: bool, label: str
 ) -> tuple[Callable[..., Any], bool, bool] | None:
+    """The predicate, whether it says what is *not* stored, and whether it takes the call's arguments too.
+
+    :raises TypeError: for what is no function, and for an async one on a plain function.
+    :raises ValueError: for two of them.
+    """
     if cache_if is not None and cache_unless is not None:
         raise ValueError(f"cache_result: {label} has both cache_if= and cache_unless=; give one of them")
     predicate = cache_if if cache_if is not None else cache_unless
@@ -134,7 +155,7 @@ def _check_predicate(
     option = "cache_if" if cache_if is not None else "cache_unless"
     if not callable(predicate):
         raise TypeError(f"cache_result: {option}={predicate!r} on {label}: give a function of the result")
-    if _is_async(predicate) and not asynchronous:
+    if is_async(predicate) and not asynchronous:
         raise TypeError(
             f"cache_result: async predicate detected: {option}= of {label}, which is not async; "
             "give a plain function"
@@ -142,7 +163,8 @@ def _check_predicate(
     return (predicate, option == "cache_unless", _wants_call(option, predicate, label))
 
 
-def _is_async(callable_: Any) -> bool:
+def is_async(callable_: Any) -> bool:
+    """Whether calling it gives a coroutine."""
     return iscoroutinefunction(callable_) or iscoroutinefunction(getattr(callable_, "__call__", None))  # noqa: B004
 
 

@@ -11,6 +11,7 @@ from typing import (
     Generic,
     NoReturn,
     ParamSpec,
+    Self,
     TypedDict,
     TypeVar,
     cast,
@@ -22,7 +23,7 @@ from django.apps import apps
 
 from cache_result import _core, registry, responses, writes
 from cache_result.conf import get_settings
-from cache_result.definition import SingleFlight, define
+from cache_result.definition import Definition, SingleFlight, define
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
@@ -78,9 +79,15 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         )
         if cls is CachedWrapper:
             cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)
+        return cls._make(func, definition, cache, single_flight)
+
+    @classmethod
+    def _make(
+        cls, func: Callable[P, T], definition: Definition, cache: str | None, single_flight: SingleFlight
+    ) -> Self:
         if definition.rules:
             registry.require_installed(definition.label)
-        self = cast("CachedWrapper[P, T]", _core.Wrapper.__new__(cls, *definition.core))
+        self = cast("Self", _core.Wrapper.__new__(cls, *definition.core))
         update_wrapper(cast(Any, self), func)
         if definition.asynchronous:
             _mark_async(self, func)

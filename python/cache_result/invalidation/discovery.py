@@ -7,7 +7,7 @@ are ready. Not every module: scripts of an app must not run.
 import importlib
 import re
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from django.apps import AppConfig, apps
@@ -26,8 +26,8 @@ failed: dict[str, str] = {}
 """Modules that could not be imported, with the reason; ``manage.py check`` names them."""
 
 
-def discover() -> None:
-    """Imports the modules that may have rules."""
+def discover(complete: Callable[[], None] = lambda: None) -> None:
+    """Imports the modules that may have rules, and has what they have declared completed."""
     conf = get_settings()
     names = list(conf.MODULES)
     if conf.AUTODISCOVER:
@@ -39,6 +39,7 @@ def discover() -> None:
         except (Exception, SystemExit) as error:
             failed[name] = f"{type(error).__name__}: {error}"
             logger.exception("cache_result: %s could not be imported; its rules are unknown", name)
+    complete()
     registry.discovery_done()
 
 

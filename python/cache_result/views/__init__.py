@@ -1,0 +1,1 @@
+"""Cached views of Django and of Django REST framework: functions, classes, viewsets."""

@@ -15,10 +15,8 @@ FORMAT = 1
 class Asked(Protocol):
     """A request that is being answered."""
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What tells it from requests that have another answer."""
-        ...
+    identity: Mapping[str, Any]
+    """What tells it from requests that have another answer."""
 
 
 asked: ContextVar[Asked | None] = ContextVar("cache_result_response", default=None)
@@ -55,7 +53,7 @@ class ResponseCacheKeyConstructor(KeyConstructor):
     path = RequestValueKeyField("path")
     query = QueryParamsKeyField("*")
 
-    class Meta:
+    class Meta(KeyConstructor.Meta):
         """Options."""
 
         namespace = "ResponseCache"

@@ -1,15 +1,12 @@
 """One request and its response: what tells it from others, what becomes of it, what is told to the client."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from inspect import isawaitable
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -28,7 +25,8 @@ from cache_result.responses.headers import (
     set_response_cache_header,
     varying_names,
 )
-from cache_result.responses.policy import Policy
+from cache_result.responses.policy import CONDITIONAL, Policy
+from cache_result.responses.project import Project, get_project
 from cache_result.responses.stored import PASS, PASS_SECONDS, StoredResponse, capture, rebuild
 from cache_result.responses.traces import Traces, watched
 
@@ -90,6 +88,14 @@ class Exchange:
         self.kwargs = kwargs
         self.run = run
         self.finish = finish
+        self.user: tuple[str, Any] | None = None
+        """Kind and primary key of the authenticated user; None for anybody else, and where all are alike."""
+        self.is_known = True
+        """Whether the user, if one is authenticated, has a primary key."""
+        self.negotiated = False
+        """Whether the type of the response is in the key."""
+        self.identity: Mapping[str, Any] = {}
+        """What tells it from requests that have another answer."""
         self.part = ""
         """The part that the cache takes."""
         self.variant: tuple[Any, ...] | None = None
@@ -117,55 +123,35 @@ class Exchange:
 
     # --- for whom it is
 
-    @cached_property
-    def user(self) -> tuple[str, Any] | None:
-        """Kind and primary key of the authenticated user; None for anybody else. May query the database.
-
-        :raises LookupError: when a user is authenticated who has no primary key.
-        """
-        user: Any = getattr(self.request, "user", None)
-        if user is None or not getattr(user, "is_authenticated", False):
-            return None
-        pk = getattr(user, "pk", None)
-        if pk is None:
-            raise LookupError("an authenticated user without a primary key")
-        meta = getattr(user, "_meta", None)
-        return (meta.label if meta is not None else type(user).__qualname__, pk)
-
     def recognize(self) -> None:
         """Finds out whose request it is. May query the database."""
-        with suppress(LookupError):
-            _ = self._identity
+        request, http, public = self.request, self.http, self.policy.public
+        project = get_project()
+        if not public:
+            self.user, self.is_known = _user(getattr(request, "user", None))
+        renderer = getattr(request, "accepted_renderer", None)
+        negotiated = None
+        if renderer is not None:  # by REST framework
+            self.negotiated = True
+            negotiated = (
+                getattr(renderer, "format", None),
+                getattr(request, "accepted_media_type", None),
+                getattr(request, "version", None),
+            )
+        self.identity = {
+            "request": (
+                http.scheme,
+                _host(http.META, project),
+                self.user,
+                negotiated,
+                get_language() if project.uses_languages else None,
+                get_current_timezone_name() if project.uses_time_zones else None,
+            )
+        }
 
     def may_be_shared(self) -> bool:
         """Whether the answer to this request may come from the cache, by its credentials (RFC 9111, 3.5)."""
-        if self.policy.public:
-            return True
-        try:
-            return self.policy.credentials_allow(self.http, self.user)
-        except LookupError:
-            return False
-
-    @cached_property
-    def _identity(self) -> dict[str, Any]:
-        renderer = getattr(self.request, "accepted_renderer", None)
-        return {
-            "scheme": self.http.scheme,
-            "host": self.http.get_host(),
-            "user": None if self.policy.public else self.user,
-            "format": getattr(renderer, "format", None),
-            "type": getattr(self.request, "accepted_media_type", None),
-            "version": getattr(self.request, "version", None),
-            "language": get_language() if settings.USE_I18N else None,
-            "time zone": get_current_timezone_name() if settings.USE_TZ else None,
-        }
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What tells it from requests that have another answer."""
-        if self.variant is None:
-            return self._identity
-        return {**self._identity, "variant": self.variant}
+        return self.is_known and self.policy.credentials_allow(self.http, self.user)
 
     def header(self, name: str) -> str | None:
         """What the request says in a header on which a response depends."""
@@ -189,6 +175,7 @@ class Exchange:
             of_entry, known = self.variant
             names |= {name for name, _ in known}
         self.variant = (of_entry, tuple((name, self.header(name)) for name in sorted(names)))
+        self.identity = {**self.identity, "variant": self.variant}
         return False
 
     # --- what becomes of it
@@ -264,8 +251,8 @@ class Exchange:
 
     def _vary(self, response: HttpResponseBase, traces: Traces) -> Sequence[str]:
         names = varying_names(cast(HttpResponse, response))
-        if "accept" in names and self._identity["type"] is not None:
-            names.remove("accept")  # the negotiated type is in the key
+        if "accept" in names and self.negotiated:
+            names.remove("accept")
         if traces.read_session and not self.policy.public:
             names.append(SESSION)
         return names
@@ -294,9 +281,9 @@ class Exchange:
         return self._told(rebuild(stored), metadata)
 
     def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
-        etag = response.headers.get("ETag")
         whole: Any = response
-        if etag is not None and not self.passed:
+        conditional = not CONDITIONAL.isdisjoint(self.http.META)
+        if conditional and not self.passed and (etag := response.headers.get("ETag")) is not None:
             modified = response.headers.get("Last-Modified")
             seconds = None if modified is None else parse_http_date_safe(modified)
             response = cast(Any, get_conditional_response)(self.http, etag, seconds, response)
@@ -305,6 +292,26 @@ class Exchange:
         if self.policy.set_cache_headers:
             set_response_cache_header(response, metadata)
         return response
+
+
+def _user(user: Any) -> tuple[tuple[str, Any] | None, bool]:
+    """Kind and primary key of an authenticated user, and whether he can be told from others."""
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None, True
+    pk = getattr(user, "pk", None)
+    meta = getattr(user, "_meta", None)
+    return (meta.label if meta is not None else type(user).__qualname__, pk), pk is not None
+
+
+def _host(meta: Mapping[str, Any], project: Project) -> tuple[Any, ...]:
+    """The host as the client said it. Whether it is allowed is asked where it is used."""
+    host = meta.get("HTTP_HOST")
+    port = meta.get("HTTP_X_FORWARDED_PORT") if project.trusts_forwarded_port else None
+    if project.trusts_forwarded_host:
+        host = meta.get("HTTP_X_FORWARDED_HOST", host)
+    if host is None:
+        return (meta.get("SERVER_NAME"), meta.get("SERVER_PORT"), port)
+    return (host.lower(), port)
 
 
 def _seconds(ttl: Any) -> float | None:

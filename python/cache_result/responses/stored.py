@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from http.cookies import SimpleCookie
+from typing import Any, NamedTuple, cast
 
 from django.http import HttpResponse
-from django.http.response import HttpResponseRedirectBase
+from django.http.response import HttpResponseRedirectBase, ResponseHeaders
 
 from cache_result import _core
 
@@ -52,12 +54,23 @@ def capture(response: HttpResponse, vary: Sequence[tuple[str, str | None]]) -> t
 
 def rebuild(stored: StoredResponse) -> HttpResponse:
     """A response that says what the stored one said, and how old it is (RFC 9111, 5.1)."""
-    headers = dict(stored.headers)
-    cls = _Redirect if 300 <= stored.status < 400 and "Location" in headers else HttpResponse
-    bare = "Content-Type" not in headers
-    response = cls(stored.body, status=stored.status, reason=stored.reason, headers=headers)
-    if bare:
-        del response["Content-Type"]
+    headers = {name.lower(): (name, value) for name, value in stored.headers}
+    cls = _Redirect if 300 <= stored.status < 400 and "location" in headers else HttpResponse
+    response: Any = cls.__new__(cls)
+    # As made by the constructor, which checks and encodes anew what was checked when the view said it.
+    vars(response).update(vars(_blank()))
     age = max(0, _core.clock_now() - stored.made_at) // 1000
-    response.headers["Age"] = str(age)
-    return response
+    headers["age"] = ("Age", str(age))
+    response.headers = ResponseHeaders({})
+    response.headers._store.update(headers)
+    response.cookies = SimpleCookie()
+    response._resource_closers = []
+    response.status_code = stored.status
+    response.reason_phrase = stored.reason
+    response.content = stored.body
+    return cast(HttpResponse, response)
+
+
+@cache
+def _blank() -> HttpResponse:
+    return HttpResponse()

@@ -97,19 +97,14 @@ class ViewDecorator:
         instance, name = bound.__self__, bound.__name__
         wrapper = self._of_method(self._owner(type(instance), name), name, getattr(bound, "__func__", bound))
         answer = wrapper.answer_in_place_of
-        if wrapper.is_async:
 
-            @wraps(view)
-            async def cached(*args: Any, **kwargs: Any) -> Any:
-                return await answer(instance, view, args, kwargs)
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            return answer(instance, view, args, kwargs)
 
-        else:
+        async def acached(*args: Any, **kwargs: Any) -> Any:
+            return await answer(instance, view, args, kwargs)
 
-            @wraps(view)
-            def cached(*args: Any, **kwargs: Any) -> Any:
-                return answer(instance, view, args, kwargs)
-
-        return cached
+        return wraps(view)(acached if wrapper.is_async else cached)
 
     def _owner(self, cls: type, name: str) -> type:
         """The class on which the method was decorated."""

@@ -19,7 +19,8 @@ LAYERS = [
     {"apps"},
     {""},  # the package's face, `__init__`
     {"cache_register", "checks", "decorators", "tasks"},
-    {"invalidation", "views"},
+    {"views"},
+    {"invalidation"},
     {"wrapper"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "backends", "breaker", "pending", "plans", "writes"},

@@ -38,7 +38,7 @@ SITE = {
                         {
                             "page.html": "run {{ run }} for {{ name }}",
                             "form.html": "run {{ run }} {% csrf_token %}",
-                            "messages.html": "run {{ run }}{% for message in messages %} {{ message }}{% endfor %}",
+                            "messages.html": "run {{ run }}{% for each in messages %} {{ each }}{% endfor %}",
                         },
                     ),
                     "django.template.loaders.app_directories.Loader",

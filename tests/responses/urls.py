@@ -10,11 +10,12 @@ router.register("whole-set", views.WholeSet, basename="whole-set")
 FUNCTIONS = (
     views.page, views.public, views.flavoured, views.setting_cookie, views.basket, views.form, views.template,
     views.with_messages, views.say, views.fill_basket, views.failing, views.moved, views.streaming,
-    views.never, views.asynchronous, views.async_template,
+    views.never, views.asynchronous, views.async_template, views.async_posted,
 )  # fmt: skip
 CLASSES = (
     views.Method, views.Method2, views.Dispatched, views.Heir, views.Whole, views.Api, views.ApiDispatched,
     views.ApiWhole,
+    views.ApiWholeOpen,
 )  # fmt: skip
 
 urlpatterns = [

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from cache_result import cache_response
+from cache_result import QueryParamsKeyField, cache_response
 
 runs = Counter()
 
@@ -111,6 +111,16 @@ async def async_template(request):
     return TemplateResponse(request, "page.html", {"run": ran("async_template"), "name": "all"})
 
 
+@cache_response({"query": QueryParamsKeyField("*")}, ttl=60)
+def posted(request):
+    return HttpResponse(f"run {ran('posted')}")
+
+
+@cache_response(ttl=60)
+async def async_posted(request):
+    return HttpResponse(f"run {ran('async_posted')}")
+
+
 class Method(View):
     @cache_response(ttl=60)
     def get(self, request, pk):
@@ -133,7 +143,7 @@ class Dispatched(View):
         return HttpResponse(f"run {ran(type(self).__name__)} pk {pk}")
 
     def post(self, request, pk):
-        return HttpResponse("posted")
+        return HttpResponse("posted", status=400 if "refuse" in request.GET else 200)
 
 
 class Heir(Dispatched):
@@ -177,6 +187,15 @@ class ApiWhole(APIView):
 
     def get(self, request, pk):
         return Response({"run": ran("ApiWhole"), "pk": pk, "user": str(request.user)})
+
+
+@cache_response(ttl=60)
+class ApiWholeOpen(APIView):
+    def get(self, request, pk):
+        return Response({"run": ran("ApiWholeOpen"), "pk": pk})
+
+    def post(self, request, pk):
+        return Response({"posted": pk})
 
 
 @api_view(["GET", "POST"])

@@ -21,6 +21,7 @@ from cache_result.status import CacheStatus
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
+from cache_result.views.unsafe import changes_its_target, invalidate_target
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, SyncCachedWrapper
 
 P = ParamSpec("P")
@@ -222,10 +223,13 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
     ) -> Answer:
         view, request = locate(self.label, args, kwargs)
         run = run or self._awaitable(cast(Any, self.func), args, kwargs)
+        if mode == "get" and request.method not in ("GET", "HEAD"):
+            response = await run()
+            if changes_its_target(request, response):
+                await sync_to_async(invalidate_target, thread_sensitive=True)(self, args, kwargs)
+            return response, _BYPASSED
         if rest.is_before_checks(view, request):
             return await self._abehind(mode, metadata, view, run)
-        if mode == "get" and request.method not in ("GET", "HEAD"):
-            return await run(), _BYPASSED
         prepared = await off_the_loop(self._prepared, view, request, args, kwargs)
         if prepared is None:
             return await run(), _BYPASSED
@@ -316,10 +320,13 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
     ) -> Answer:
         view, request = locate(self.label, args, kwargs)
         run = run or partial(cast(Any, self.func), *args, **kwargs)
+        if mode == "get" and request.method not in ("GET", "HEAD"):
+            response = run()
+            if changes_its_target(request, response):
+                invalidate_target(self, args, kwargs)
+            return response, _BYPASSED
         if rest.is_before_checks(view, request):
             return self._behind(mode, metadata, view, run)
-        if mode == "get" and request.method not in ("GET", "HEAD"):
-            return run(), _BYPASSED
         prepared = self._prepared(view, request, args, kwargs)
         if prepared is None:
             return run(), _BYPASSED

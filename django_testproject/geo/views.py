@@ -1,4 +1,6 @@
-"""HTTP over the cached questions; every cached answer says in three X- headers where it came from."""
+"""HTTP over the cached questions, and one cached response. Three X- headers say where an answer came from."""
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -8,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cache_result import set_response_cache_header
+from cache_result import InvalidationRule, cache_response, set_response_cache_header
 from geo import executions, services
 from geo.models import City
 from geo.serializers import CityFilter, CitySerializer, PointQuery
@@ -57,11 +59,22 @@ class NearestCitiesView(View):
 
 
 class CityView(RetrieveUpdateAPIView[City]):
-    """One city, straight from the database. A PATCH saves it, and so invalidates its country's answers."""
+    """One city; its whole response is cached. A PATCH saves the city, and so invalidates its response and its
+    country's answers."""
 
     queryset = City.objects.all()
     serializer_class = CitySerializer
     http_method_names = ("get", "patch", "head", "options")
+
+    @cache_response(
+        ttl=services.CITIES_TTL,
+        invalidates_on=[InvalidationRule(model=City, field_mapping={"pk": "id"})],
+        public=True,  # the same for everybody
+        set_cache_headers=True,
+    )
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        executions.record("city", str(kwargs["pk"]))
+        return super().retrieve(request, *args, **kwargs)
 
 
 class ExecutionsView(APIView):

@@ -39,8 +39,8 @@ class Client:
         self._address = (host, port)
         self.origin = f"http://{host}:{port}/"
 
-    def get(self, path: str) -> Reply:
-        return self._send("GET", path)
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+        return self._send("GET", path, headers=headers)
 
     def patch(self, path: str, data: Mapping[str, Any]) -> Reply:
         return self._send("PATCH", path, json.dumps(data).encode())
@@ -60,12 +60,25 @@ class Client:
         with ThreadPoolExecutor(size) as pool:
             return list(pool.map(ask, connections))
 
-    def _send(self, method: str, path: str, body: bytes | None = None) -> Reply:
-        return self._exchange(HTTPConnection(*self._address, timeout=TIMEOUT), method, path, body)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        return self._exchange(HTTPConnection(*self._address, timeout=TIMEOUT), method, path, body, headers)
 
     @staticmethod
-    def _exchange(connection: HTTPConnection, method: str, path: str, body: bytes | None = None) -> Reply:
+    def _exchange(
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        more_headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
+        headers |= more_headers or {}
         try:
             started = perf_counter()
             connection.request(method, path, body, headers)

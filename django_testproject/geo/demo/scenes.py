@@ -26,6 +26,8 @@ GERMAN_CITIES = ("/api/countries/DE/cities/", "/api/countries/DE/cities/?min_pop
 FRENCH_CITIES = ("/api/countries/FR/cities/", "/api/countries/FR/cities/?min_population=500000")
 NEAREST = "/api/countries/DE/nearest/?latitude=50&longitude=10"
 REYKJAVIK = 3413829
+REYKJAVIK_ID = str(REYKJAVIK)
+REYKJAVIK_PATH = f"/api/cities/{REYKJAVIK}/"
 MANAGE = Path(settings.BASE_DIR) / "manage.py"
 
 
@@ -134,6 +136,29 @@ def rewarmed(stage: Stage) -> None:
     stage.expect(same, "a HIT with the old answer again")
 
 
+def whole_responses(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("A whole response is cached, and clients need not fetch again what they have")
+    runs = stage.executions("city", REYKJAVIK_ID)
+    miss = stage.get(REYKJAVIK_PATH, "runs view, serializer and renderer")
+    hit = stage.get(REYKJAVIK_PATH, "runs none of them")
+    for header in ("ETag", "Cache-Control", "Age"):
+        terminal.fact(header, hit.headers.get(header))
+    same = (miss.cache_status, hit.cache_status) == ("MISS", "HIT") and miss.body == hit.body
+    stage.expect(same, "MISS, then HIT, byte for byte")
+    known = {"If-None-Match": hit.headers["ETag"]}
+    unchanged = stage.client.get(REYKJAVIK_PATH, known)
+    terminal.reply(unchanged, "If-None-Match")
+    stage.expect((unchanged.status, unchanged.body) == (304, b""), "who has it gets 304 and no body")
+    stage.patch(REYKJAVIK_PATH, {"population": hit.json()["population"] + 1}, "saves it")
+    changed = stage.client.get(REYKJAVIK_PATH, known)
+    terminal.reply(changed, "If-None-Match, of what it was")
+    stage.expect((changed.status, changed.cache_status) == (200, "MISS"), "after a save it is made anew")
+    stage.patch(REYKJAVIK_PATH, {"population": hit.json()["population"]}, "and is put back")
+    runs = stage.executions("city", REYKJAVIK_ID) - runs
+    stage.expect(runs == 2, "the view ran twice for four requests")
+
+
 def herd(stage: Stage) -> None:
     terminal = stage.terminal
     terminal.scene(f"A herd: {HERD} threads ask at once for what nobody has asked before")
@@ -229,6 +254,7 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
     miss_then_hit,
     one_partition_goes,
     rewarmed,
+    whole_responses,
     herd,
     async_view,
     in_process,

@@ -34,6 +34,10 @@ WITHOUT_REDIS = (
     "locmem",
     "key",
     "async-locmem",
+    "response-memory",
+    "response-locmem",
+    "response-rest",
+    "wire",
     "miss-memory",
     "miss-locmem",
     "threads-locmem",
@@ -65,8 +69,10 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
     from benchmarks.memory_bytes import memory_bytes
     from benchmarks.memory_threads import memory_threads
     from benchmarks.misses import misses
+    from benchmarks.responses import responses, rest_responses
     from benchmarks.saves import loads, many_saves, saves
     from benchmarks.wipes import memory_wipes, wipes
+    from benchmarks.wire import wire
 
     partition = "user_id"
     return {
@@ -90,6 +96,10 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "tasks-locmem": lambda c: local_herds(c, "locmem", tasks=True),
         "async-locmem": lambda c: async_hits(c, "locmem", "async hit, LocMem"),
         "async-redis": lambda c: async_hits(c, "redis", "async hit, core RedisCache"),
+        "response-memory": lambda c: responses(c, "memory", "response, MemoryCache"),
+        "response-locmem": lambda c: responses(c, "locmem", "response, LocMem"),
+        "response-rest": lambda c: rest_responses(c, "memory", "response of REST framework, MemoryCache"),
+        "wire": wire,
         "miss-memory": lambda c: misses(c, "memory", "miss, MemoryCache"),
         "miss-locmem": lambda c: misses(c, "locmem", "miss, LocMem"),
         "miss-redis": lambda c: misses(c, "redis", "miss, core RedisCache"),

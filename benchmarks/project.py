@@ -92,6 +92,7 @@ def configure(redis_port: int | None, host_index: Path | None = None) -> None:
         CACHES=caches,
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         SECRET_KEY="benchmarks",
+        ALLOWED_HOSTS=["127.0.0.1", "testserver"],
         USE_TZ=True,
     )
     django.setup()

@@ -42,7 +42,7 @@ CACHE_MISSING: Final[CacheMissing]
 
 _T = TypeVar("_T")
 _Mode = Literal["get", "peek", "refresh", "bypass"]
-_Want = Literal["value", "both", "metadata"]
+_Want = Literal["value", "both", "stored", "metadata"]
 
 _FieldSpec = tuple[str, str, tuple[Any, str | None], bool, bool, bool]
 

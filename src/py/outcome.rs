@@ -197,6 +197,8 @@ pub enum Want {
     Value,
     /// `(value, metadata)`.
     Both,
+    /// `(value, whether it is stored)`, which takes less time to tell.
+    Stored,
     /// The metadata, or `None` when nothing is cached.
     Metadata,
 }
@@ -214,13 +216,17 @@ pub fn give(py: Python<'_>, finished: Finished, want: Want) -> PyResult<Bound<'_
         (Want::Value, None) => Ok(cache_missing(py)?.into_bound(py).into_any()),
         (Want::Metadata, None) => Ok(py.None().into_bound(py)),
         (Want::Metadata, Some(_)) => Ok(metadata(py, status, times)?.into_any()),
-        (Want::Both, value) => {
+        (Want::Both | Want::Stored, value) => {
             let value = match value {
                 Some(value) => value,
                 None => cache_missing(py)?.into_any(),
             };
-            let metadata = metadata(py, status, times)?.into_any();
-            Ok(PyTuple::new(py, [value.into_bound(py), metadata])?.into_any())
+            let about = if want == Want::Both {
+                metadata(py, status, times)?.into_any()
+            } else {
+                PyBool::new(py, times.is_some()).to_owned().into_any()
+            };
+            Ok(PyTuple::new(py, [value.into_bound(py), about])?.into_any())
         }
     }
 }
@@ -230,6 +236,7 @@ pub fn read_want(want: &str) -> PyResult<Want> {
     match want {
         "value" => Ok(Want::Value),
         "both" => Ok(Want::Both),
+        "stored" => Ok(Want::Stored),
         "metadata" => Ok(Want::Metadata),
         _ => Err(PyValueError::new_err(format!("no such result: {want:?}"))),
     }

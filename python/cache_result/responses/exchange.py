@@ -259,13 +259,14 @@ class Exchange:
 
     # --- what the client gets
 
-    def answer_own(self, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
-        """The response that the view has made for this request."""
+    def answer_own(self, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
+        """The response that the view has made for this very request."""
         response = self.response
         assert response is not None
         if not isinstance(response, HttpResponseBase):
             return response  # Django says what is wrong with it
-        if self.storable and not self.passed and (metadata or {}).get("cached_at") is None:
+        stored = metadata if isinstance(metadata, bool) else metadata["cached_at"] is not None
+        if self.storable and not self.passed and not stored:
             # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
             if self._said is None:
                 del response["Cache-Control"]
@@ -273,14 +274,14 @@ class Exchange:
                 response["Cache-Control"] = self._said
         return self._told(response, metadata)
 
-    def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
+    def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
         """The stored response."""
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
         return self._told(rebuild(stored), metadata)
 
-    def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
+    def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
         whole: Any = response
         conditional = not CONDITIONAL.isdisjoint(self.http.META)
         if conditional and not self.passed and (etag := response.headers.get("ETag")) is not None:
@@ -289,7 +290,7 @@ class Exchange:
             response = cast(Any, get_conditional_response)(self.http, etag, seconds, response)
         if response is not whole and "Age" in whole.headers:
             response.headers["Age"] = whole.headers["Age"]
-        if self.policy.set_cache_headers:
+        if self.policy.set_cache_headers and not isinstance(metadata, bool):
             set_response_cache_header(response, metadata)
         return response
 

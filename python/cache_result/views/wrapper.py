@@ -121,8 +121,9 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         finish = None if self._gate is not None else partial(rest.finalized, view, request)
         return Exchange(self._policy, self._verdict, request, args, kwargs, run, finish)
 
-    def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, Answer, Answer]:
-        """The steps of an answer: yields in which mode the core is to be called, and is sent what it has."""
+    def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, tuple[Any, Any], Answer]:
+        """The steps of an answer: yields in which mode the core is to be called, and is sent what it has,
+        with the metadata, or with whether it is stored."""
         part = self._part(exchange, mode)
         look = "peek" if part == "get" and exchange.http.method == "HEAD" else part
         if look != "bypass":
@@ -238,6 +239,8 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
         await off_the_loop(exchange.recognize)
         args, kwargs = exchange.args, exchange.kwargs
+        metadata = metadata or self._policy.set_cache_headers
+        want = "both" if metadata else "stored"
         steps = self._talk(exchange, mode)
         try:
             part = next(steps)
@@ -245,7 +248,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = await self._drive(part, "both", args, kwargs)
+                        found = await self._drive(part, want, args, kwargs)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
@@ -268,12 +271,12 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Answer | None:
+    ) -> tuple[Any, Any] | None:
         """A hit in our own store, whose metadata nobody wants to know."""
-        if part != "get" or metadata or self._policy.set_cache_headers:
+        if part != "get" or metadata:
             return None
         hit = self._hit(args, kwargs)
-        return None if hit is _core.CACHE_MISSING else (hit, None)
+        return None if hit is _core.CACHE_MISSING else (hit, True)
 
     def _awaitable(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -335,6 +338,8 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
         exchange.recognize()
         args, kwargs = exchange.args, exchange.kwargs
+        metadata = metadata or self._policy.set_cache_headers
+        want = "both" if metadata else "stored"
         steps = self._talk(exchange, mode)
         try:
             part = next(steps)
@@ -342,7 +347,7 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = self._run(part, "both", args, kwargs)
+                        found = self._run(part, want, args, kwargs)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)

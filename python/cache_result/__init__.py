@@ -27,7 +27,7 @@ from cache_result.registry import RegisteredRule, registered_rules
 from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated, cache_rewarmed
-from cache_result.status import CacheStatus
+from cache_result.status import CacheInfo, CacheStatus
 from cache_result.views.wrapper import (
     AsyncCachedResponseWrapper,
     CachedResponseWrapper,
@@ -42,6 +42,7 @@ __all__ = [
     "AsyncCachedResponseWrapper",
     "AsyncCachedWrapper",
     "AsyncIODispatcher",
+    "CacheInfo",
     "CacheKeyField",
     "CacheRegister",
     "CacheResultWarning",

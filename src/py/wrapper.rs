@@ -225,6 +225,11 @@ impl Wrapper {
         self.counters.read(py)
     }
 
+    /// The last call counts as one in which the cache took no part; see [`Counters::passed`].
+    fn _passed(&self, py: Python<'_>, found: bool, run_us: u64) {
+        self.counters.passed(py, found, run_us);
+    }
+
     /// The storage that calls use now.
     fn _storage(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Ok(Self::binding(slf)?.storage.clone_ref(slf.py()))

@@ -167,11 +167,16 @@ class MemoryCache(BaseCache):
         self.close(**kwargs)
 
 
-def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | None, Path | None]:
+def store_options(name: Any, options: Mapping[str, Any]) -> tuple[int, int | None, Path | None]:
     """What the ``OPTIONS`` of the store ``name`` say, with defaults: bytes, entries, the host index.
 
-    :raises ImproperlyConfigured: for an unknown option or an unsuitable value.
+    :raises ImproperlyConfigured: for a name that is no text, an unknown option or an unsuitable value.
     """
+    if not isinstance(name, str):
+        raise ImproperlyConfigured(
+            f"cache_result: LOCATION of a MemoryCache is {name!r}; give a text, which names the store, "
+            "or leave it out"
+        )
     for option in options:
         if option not in _OPTIONS:
             raise ImproperlyConfigured(

@@ -13,6 +13,9 @@ from cache_result import _core
 from cache_result.backends.host import host_index_path
 
 _MEBIBYTE = 1024 * 1024
+_LEAST_BYTES = 4096
+"""Room for one entry of 3 KB with the longest of keys, which takes 700 bytes more. Who gives less has counted
+in another unit than bytes."""
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
 _CONFIGURATION = {"key_func", "key_prefix", "version", "default_timeout"}
 _OF_KEYS = ("make_key", "validate_key", "make_and_validate_key")
@@ -27,8 +30,8 @@ class MemoryCache(BaseCache):
 
     ``LOCATION`` names the store: caches of one name and the same options share it. ``OPTIONS``:
 
-    - ``MAX_BYTES``: what entries may take, 64 MiB unless given. The coldest are evicted first; a value
-      of more than a quarter of it is not stored.
+    - ``MAX_BYTES``: what entries may take, 64 MiB unless given, and at least 4096. The coldest are evicted
+      first; a value of more than a quarter of it is not stored, and the one that it was to replace is gone.
     - ``MAX_ENTRIES``: how many there may be, no limit of its own unless given.
     - ``HOST_INDEX``: ``True``, or the path of a file: processes of this host that name the same one see each
       other's invalidations of cached functions at their next call. Values stay in each process.
@@ -184,7 +187,7 @@ def store_options(name: Any, options: Mapping[str, Any]) -> tuple[int, int | Non
                 f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
             )
     return (
-        _whole(options, "MAX_BYTES") or 64 * _MEBIBYTE,
+        _whole(options, "MAX_BYTES", _LEAST_BYTES) or 64 * _MEBIBYTE,
         _whole(options, "MAX_ENTRIES"),
         host_index_path(options.get("HOST_INDEX"), name),
     )
@@ -225,10 +228,11 @@ def _refuse_two_sizes(name: str, options: Mapping[str, Any]) -> None:
     _configured[name] = (caches.settings, options)
 
 
-def _whole(options: Mapping[str, Any], name: str) -> int | None:
+def _whole(options: Mapping[str, Any], name: str, least: int = 1) -> int | None:
     value = options.get(name)
-    if value is None or (type(value) is int and 0 < value < 2**64):
+    if value is None or (type(value) is int and least <= value < 2**64):
         return value
     raise ImproperlyConfigured(
-        f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"
+        f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; "
+        f"give a whole number{' of bytes' if name == 'MAX_BYTES' else ''} from {least}"
     )

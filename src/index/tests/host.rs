@@ -2,6 +2,7 @@
 
 use super::{Directory, fence, holds, is_closed, scope, soon};
 use crate::clock;
+use crate::index::host::HostFile;
 use crate::index::{Generations, Table, slots};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -44,6 +45,26 @@ fn it_is_made_whole_and_for_this_user_alone() {
     assert!(is_closed(&table, 1));
     other.open(&scope(1), 1);
     assert!(!is_closed(&table, 1));
+}
+
+/// Some systems, and some file systems, have no files without a name.
+#[test]
+fn it_is_made_in_either_way_and_never_in_place_of_another() {
+    let directory = Directory::new();
+    let opened = fs::File::open(directory.path(".")).unwrap();
+    let path = directory.path("index");
+    let file = HostFile::at(&path).unwrap();
+    let named = || file.create_named(&opened).unwrap();
+    let unnamed = || file.create_unnamed(&opened).map_or_else(named, Result::unwrap);
+    for create in [&named as &dyn Fn(), &unnamed] {
+        create();
+        let table = Table::host(&path).unwrap();
+        create();
+        assert_eq!(Table::host(&path).unwrap().epoch(), table.epoch());
+        assert_eq!(directory.names(), ["index"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
@@ -241,7 +262,9 @@ fn everyone_takes_over_what_was_closed_once() {
     let now = clock::now_ms();
     all[0].close(&scope(1), 1, now + 30_000);
     fs::remove_file(&path).unwrap();
-    all.iter().for_each(|table| table.renew(&scope(7)));
+    for table in &all {
+        table.renew(&scope(7));
+    }
     all[0].close(&scope(2), 1, now + 30_000);
     assert!((1..3).all(|slot| is_closed_at(&all[0], slot, now + 11_000)));
     // Or the bucket was full, and the whole table closed.

@@ -199,7 +199,10 @@ impl Session {
                     }
                     None
                 }
-                Err(error) => return self.raised(py, &error),
+                Err(error) => {
+                    self.expect = Expect::Run;
+                    return self.raised(py, &error);
+                }
             };
         }
         let storable = match (&master, ttl) {

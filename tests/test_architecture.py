@@ -30,6 +30,7 @@ LAYERS = [
         "exceptions",
         "explanation",
         "fills",
+        "forks",
         "isolation",
         "reports",
         "rule_options",

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from cache_result import _core
 from cache_result.backends.host import host_index_path
+from cache_result.forks import with_renewed_properties
 
 _MEBIBYTE = 1024 * 1024
 _LEAST_BYTES = 4096
@@ -25,6 +26,7 @@ _stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
 _configured: dict[str, tuple[Any, Mapping[str, Any]]] = {}
 
 
+@with_renewed_properties
 class MemoryCache(BaseCache):
     """A cache of this process, bounded by bytes.
 

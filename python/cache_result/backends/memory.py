@@ -61,6 +61,12 @@ class MemoryCache(BaseCache):
         return _store_of(self._name, self._options.get("HOST_INDEX"), *options)
 
     @property
+    def host_index(self) -> Path | None:
+        """The file of ``HOST_INDEX``, which need not be there; None: this process keeps to itself."""
+        *_, path = store_options(self._name, self._options)
+        return path
+
+    @property
     def is_plain(self) -> bool:
         """Whether nobody but this class has a say in keys and values, so that wrappers need not ask it."""
         return self._has_usual_keys() and _inherits(self, MemoryCache, _OF_VALUES)

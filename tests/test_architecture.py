@@ -31,6 +31,7 @@ LAYERS = [
         "exceptions",
         "explanation",
         "fills",
+        "forks",
         "isolation",
         "reports",
         "rule_options",

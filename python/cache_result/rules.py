@@ -16,12 +16,14 @@ from django.utils.functional import LazyObject, Promise
 from django.utils.module_loading import import_string
 
 from cache_result.dispatching import Dispatcher, make_dispatcher
+from cache_result.forks import with_renewed_properties
 from cache_result.rule_options import check_dispatching, check_invalidator, name_of
 
 RuleMember = tuple[str, str, Callable[[Any], Any]]
 """Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
 
 
+@with_renewed_properties
 @dataclass(frozen=True)
 class InvalidationRule:
     """Saving or deleting an instance of ``model`` invalidates the calls that depend on it.

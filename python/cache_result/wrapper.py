@@ -28,7 +28,7 @@ from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keyspace import delete_previous_versions
-from cache_result.reports import logger, tell
+from cache_result.reports import logger, tell, too_large
 from cache_result.rules import InvalidationRule, RuleMember
 from cache_result.signals import cache_invalidated
 from cache_result.status import CacheInfo, CacheStatus
@@ -113,6 +113,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     rules: tuple[InvalidationRule, ...]
     _alias: str | None
     _single_flight: SingleFlight
+    _has_told_of_size = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -278,6 +279,11 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         logger.error(
             "cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error
         )
+
+    def _too_large(self, size: int, most: int) -> None:
+        if not self._has_told_of_size:
+            self._has_told_of_size = True
+            too_large(f"the result of {self.label}", size, most)
 
     def _unreadable(self, error: Exception) -> None:
         logger.warning("cache_result: an entry of %s does not load; it is made anew: %s", self.label, error)

@@ -58,7 +58,10 @@ pub fn keep(value: &Bound<'_, PyAny>) -> PyResult<Kept> {
             let weight = walk.weight() + plan.weight();
             (Form::Tree { template: template.unbind(), plan }, weight)
         }
-        Err(_) => {
+        Err(unfit) => {
+            if let Some(error) = unfit.interruption(value.py()) {
+                return Err(error);
+            }
             let (blob, weight) = pickled(value)?;
             (Form::Pickled(blob.unbind()), weight)
         }

@@ -180,21 +180,20 @@ impl Wrapper {
         loop {
             step = match step {
                 Step::Over(finished) => return Ok(finished),
+                // Caches of this process pickle the value when it is stored.
+                Step::Io { method: "store", args } if binding.index.is_some() => {
+                    let reply = inside(&mut session, py, |_| storage.call_method1("store", args))?;
+                    session.reply(&reply)?
+                }
                 Step::Io { method, args } => {
                     let reply = storage.call_method1(method, args)?;
                     session.reply(&reply)?
                 }
                 Step::Run { store, share } => {
-                    let fill = if store || share {
-                        Some(names::enter_fill(py)?.call1((session.key_bytes(py),))?)
-                    } else {
-                        None
+                    let run = |session: &mut Session| {
+                        self.run_function(session, (store, share), args, kwargs)
                     };
-                    let next = self.run_function(&mut session, (store, share), args, kwargs);
-                    if let Some(fill) = fill {
-                        names::leave_fill(py)?.call1((fill,))?;
-                    }
-                    next?
+                    if store || share { inside(&mut session, py, run)? } else { run(&mut session)? }
                 }
                 Step::Wait { flight, timeout } => {
                     wait(py, &flight, timeout)?;
@@ -228,6 +227,18 @@ impl Wrapper {
             },
         }
     }
+}
+
+/// Does what is part of the session's fill: nested calls of the same key run through.
+fn inside<T>(
+    session: &mut Session,
+    py: Python<'_>,
+    work: impl FnOnce(&mut Session) -> PyResult<T>,
+) -> PyResult<T> {
+    let fill = names::enter_fill(py)?.call1((session.key_bytes(py),))?;
+    let done = work(session);
+    names::leave_fill(py)?.call1((fill,))?;
+    done
 }
 
 /// An entry that does not load is mended by the flow. What came in between, as Ctrl-C does, is no matter

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
 from cache_result import transaction
+from cache_result.forks import renewed
 from cache_result.invalidation.targets import Targets
 
 P = ParamSpec("P")
@@ -99,7 +100,7 @@ class invalidation_deferred(_Block):
     def __init__(self) -> None:
         super().__init__()
         self._taken: dict[str, Targets] = {}
-        self._lock = Lock()
+        self._lock = renewed(Lock())
 
     def take(self, using: str, targets: Targets) -> None:
         """Keeps the targets for the end."""

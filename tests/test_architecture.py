@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"apps"},
     {""},  # the package's face, `__init__`
-    {"cache_register", "checks", "decorators", "tasks"},
+    {"cache_register", "checks", "decorators", "management", "tasks"},
     {"views"},
     {"invalidation"},
     {"wrapper"},

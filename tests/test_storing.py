@@ -161,16 +161,6 @@ def test_disabled_means_bypass(make_inc, settings):
     assert inc.get_cached_metadata(1) is None
 
 
-def test_invalidations_while_disabled_are_not_lost(make_inc, settings):
-    """Another process may be enabled, and this one may be again."""
-    inc = make_inc()
-    assert inc(1) == 1
-    settings.CACHE_RESULT = {"ENABLED": False}
-    inc.delete_cache(1)
-    settings.CACHE_RESULT = {}
-    assert inc(1) == 2
-
-
 def test_settings_take_effect_on_existing_wrappers(make_inc, settings, tmp_path):
     inc = make_inc()
     assert inc(1) == 1

@@ -96,6 +96,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self.function_id = definition.function_id
         self.label = definition.label
         self.rules = definition.rules
+        self.ttl = ttl
         self._alias = cache
         self._single_flight = single_flight
         if cache is not None:
@@ -111,6 +112,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     function_id: str
     label: str
     rules: tuple[InvalidationRule, ...]
+    ttl: Any
     _alias: str | None
     _single_flight: SingleFlight
     _has_told_of_size = False

@@ -85,6 +85,11 @@ class Storage:
         """Whether what is stored now would commit or roll back with the caller's data."""
         return self.database is not None and in_transaction(connections[self.database])
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has failed lately, and nothing is still to be delivered."""
+        return self._breaker.at_rest and not self.pending
+
     # Operations. The first line of each is also what the Rust core relies on.
 
     def read(self, keys: list[str]) -> list[Any] | None:

@@ -17,6 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the top down: a module imports only from layers below its own; those of one layer do not meet.
 LAYERS = [
     {"apps"},
+    {"testing"},
     {""},  # the package's face, `__init__`
     {"cache_register", "checks", "decorators", "tasks"},
     {"invalidation"},
@@ -27,6 +28,7 @@ LAYERS = [
     {"dispatching"},
     {
         "conf",
+        "context",
         "exceptions",
         "explanation",
         "fills",
@@ -36,6 +38,7 @@ LAYERS = [
         "signals",
         "status",
         "threads",
+        "worlds",
     },
     {"_core"},
 ]

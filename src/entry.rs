@@ -4,12 +4,12 @@
 //! magic 4 | crc32 4 | plan 8 | origin 8 | cached_at 8 | expires_at 8 | fill time 4 | tokens 2 | token 16 ...
 //! | payload
 //! ```
-//! Numbers are little endian; times are milliseconds since the epoch, and `expires_at` 0 means
-//! never. The checksum covers everything behind it.
+//! Numbers are little endian; times are milliseconds since the epoch, `expires_at` 0 means never, and
+//! the fill time is in microseconds. The checksum covers everything behind it.
 
 use crate::index::Token;
 
-const MAGIC: &[u8; 4] = b"crE2";
+const MAGIC: &[u8; 4] = b"crE3";
 const FIXED: usize = 46;
 const TOKEN: usize = size_of::<Token>();
 
@@ -24,8 +24,8 @@ pub struct Header<'a> {
     pub cached_at: i64,
     /// When it stops being valid; `None` is never.
     pub expires_at: Option<i64>,
-    /// How long the function ran, in milliseconds.
-    pub fill_ms: u32,
+    /// How long the function ran, in microseconds; what took longer than 71 minutes counts as that.
+    pub fill_us: u32,
     /// The generations that were current before the function ran, the entry's own last.
     pub tokens: &'a [Token],
 }
@@ -40,7 +40,7 @@ pub fn seal(header: &Header<'_>, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&header.origin.to_le_bytes());
     out.extend_from_slice(&header.cached_at.to_le_bytes());
     out.extend_from_slice(&header.expires_at.unwrap_or(0).to_le_bytes());
-    out.extend_from_slice(&header.fill_ms.to_le_bytes());
+    out.extend_from_slice(&header.fill_us.to_le_bytes());
     let count = u16::try_from(header.tokens.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&count.to_le_bytes());
     for token in header.tokens {
@@ -69,7 +69,7 @@ pub fn open(bytes: &[u8]) -> Option<(Header<'_>, usize)> {
         origin: u64_at(16)?,
         cached_at: u64_at(24)?.cast_signed(),
         expires_at: Some(u64_at(32)?.cast_signed()).filter(|&at| at != 0),
-        fill_ms: u32::from_le_bytes(bytes[40..44].try_into().ok()?),
+        fill_us: u32::from_le_bytes(bytes[40..44].try_into().ok()?),
         tokens: Token::slice(bytes.get(FIXED..payload)?),
     };
     Some((header, payload))
@@ -86,7 +86,7 @@ mod tests {
             origin: 8,
             cached_at: 1_700_000_000_000,
             expires_at: None,
-            fill_ms: 12,
+            fill_us: 12,
             tokens: &[Token([1; 16]), Token([2; 16])],
         };
         seal(&header, b"payload")
@@ -97,9 +97,26 @@ mod tests {
         let bytes = sealed();
         let (read, payload) = open(&bytes).unwrap();
         assert_eq!(&bytes[payload..], b"payload");
-        assert_eq!((read.plan, read.origin), (7, 8));
+        assert_eq!((read.plan, read.origin, read.fill_us), (7, 8, 12));
         assert_eq!(read.expires_at, None);
         assert_eq!(read.tokens, [Token([1; 16]), Token([2; 16])]);
+    }
+
+    /// Processes that run another release read what this one wrote. Whoever changes a byte of it, or what
+    /// one means, gives the magic another number: what has the old one is a miss.
+    #[test]
+    fn bytes_of_an_entry_stay_as_they_are() {
+        let mut expected = b"crE3".to_vec();
+        expected.extend([20, 182, 127, 223]); // as zlib says
+        for number in [7_u64, 8, 1_700_000_000_000, 0] {
+            expected.extend(number.to_le_bytes());
+        }
+        expected.extend([12, 0, 0, 0, 2, 0]);
+        expected.extend([[1; 16], [2; 16]].concat());
+        expected.extend(b"payload");
+        assert_eq!(sealed(), expected);
+        expected[3] = b'2';
+        assert!(open(&expected).is_none());
     }
 
     #[test]

@@ -26,7 +26,7 @@ from cache_result.registry import RegisteredRule, registered_rules
 from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated, cache_rewarmed
-from cache_result.status import CacheStatus
+from cache_result.status import CacheInfo, CacheStatus
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ArgsKeyField",
     "AsyncCachedWrapper",
     "AsyncIODispatcher",
+    "CacheInfo",
     "CacheKeyField",
     "CacheRegister",
     "CacheResultWarning",

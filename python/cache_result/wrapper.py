@@ -30,7 +30,7 @@ from cache_result.keyspace import delete_previous_versions
 from cache_result.reports import logger, tell
 from cache_result.rules import InvalidationRule, RuleMember
 from cache_result.signals import cache_invalidated
-from cache_result.status import CacheStatus
+from cache_result.status import CacheInfo, CacheStatus
 from cache_result.storage import Storage, get_storage
 from cache_result.threads import off_the_loop
 
@@ -150,6 +150,10 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         Print it to read it.
         """
         return explain(self._origin, *self._explain(args, kwargs))
+
+    def cache_info(self) -> CacheInfo:
+        """What became of this function's calls in this process. No I/O."""
+        return CacheInfo(*self._counted())
 
     def set_response_cache_header(self, response: S, metadata: Metadata | None) -> S:
         """See :func:`cache_result.set_response_cache_header`."""

@@ -95,10 +95,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         let share = fill.ticket.is_some();
         match self.port.ask(Ask::Run { store: true, share }).await {
             Answer::Ran(Ran::Returned { value, storable }) => {
-                let fill_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+                let fill_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
                 let times = match storable {
                     Some(storable) if fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => {
-                        self.store(storable, fence, fill_ms).await
+                        self.store(storable, fence, fill_us).await
                     }
                     Some(_) => None,
                     None => {
@@ -178,7 +178,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one.
             self.release(lease, all).await;
         }
-        Outcome::Error { error }
+        Outcome::Error { error, status: fill.status, shared: false }
     }
 
     /// Whether what the caller reads belongs to these generations, the own one last: where he reads from a
@@ -245,7 +245,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         &self,
         storable: Storable<E>,
         fence: Vec<Token>,
-        fill_ms: u32,
+        fill_us: u32,
     ) -> Option<Times> {
         let cached_at = clock::now_ms();
         let expires_at = storable.ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
@@ -254,12 +254,12 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             origin: self.target.origin,
             cached_at,
             expires_at,
-            fill_ms,
+            fill_us,
             tokens: &fence,
         };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };
         let stored = matches!(self.port.ask(ask).await, Answer::Done(true));
-        stored.then_some(Times { cached_at, expires_at })
+        stored.then_some(Times { cached_at, expires_at, fill_us })
     }
 }

@@ -49,13 +49,15 @@ pub enum Status {
     Refresh,
 }
 
-/// When an entry was stored and when it ends, in milliseconds since the epoch.
+/// When an entry was stored and when it ends, in milliseconds since the epoch, and what it had cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     /// When the fill finished.
     pub cached_at: i64,
     /// When it stops being valid; `None` is never.
     pub expires_at: Option<i64>,
+    /// How long the function ran, in microseconds.
+    pub fill_us: u32,
 }
 
 /// What waiters of a flight are handed.
@@ -73,8 +75,8 @@ pub enum Outcome<E, V> {
     Hit { entry: E, times: Times, payload: usize },
     /// A computed value. `shared` means that another caller computed it.
     Value { value: V, times: Option<Times>, status: Status, shared: bool },
-    /// The function's exception.
-    Error { error: V },
+    /// The function's exception. `shared` means that another caller got it from the function.
+    Error { error: V, status: Status, shared: bool },
     /// Nothing is cached.
     Missing,
 }

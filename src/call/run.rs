@@ -198,6 +198,6 @@ fn shared<E, V>(landing: Landing<V>) -> Outcome<E, V> {
         Landing::Value { value, times } => {
             Outcome::Value { value, times, status: Status::Miss, shared: true }
         }
-        Landing::Error(error) => Outcome::Error { error },
+        Landing::Error(error) => Outcome::Error { error, status: Status::Miss, shared: true },
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Sharing, Times};
 use crate::clock;
-use crate::entry;
+use crate::entry::{self, Header};
 use crate::flight::Crew;
 use crate::index::{Generations, ScopeId, Token};
 use crate::key::{Digest, base32};
@@ -87,7 +87,8 @@ fn valid(
         return None;
     }
     let all = header.tokens.iter().enumerate().all(|(at, token)| current(at) == Some(*token));
-    let times = Times { cached_at: header.cached_at, expires_at: header.expires_at };
+    let Header { cached_at, expires_at, fill_us, .. } = header;
+    let times = Times { cached_at, expires_at, fill_us };
     all.then_some((times, payload))
 }
 

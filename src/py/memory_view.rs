@@ -236,7 +236,7 @@ impl View {
             family: Arc::clone(call.family),
             name: name_of(call.text),
             cached_at: header.cached_at,
-            fill_ms: header.fill_ms,
+            fill_us: header.fill_us,
             epoch: call.epoch,
             fence: scopes
                 .zip(header.tokens)
@@ -302,16 +302,16 @@ pub struct StoredCall<'a> {
 
 /// What [`entry::open`] would read of an entry.
 pub fn header(entry: &Entry<Arc<Kept>>, plan: u64) -> Vec<u8> {
-    let (cached_at, fill_ms, tokens) = match &entry.fill {
+    let (cached_at, fill_us, tokens) = match &entry.fill {
         None => (0, 0, Vec::new()),
         Some(fill) => {
             let tokens =
                 fill.fence.iter().map(|(slot, generation)| Table::token(*slot, *generation));
-            (fill.cached_at, fill.fill_ms, tokens.collect::<Vec<Token>>())
+            (fill.cached_at, fill.fill_us, tokens.collect::<Vec<Token>>())
         }
     };
     let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
-    let header = Header { plan, origin: 0, cached_at, expires_at, fill_ms, tokens: &tokens };
+    let header = Header { plan, origin: 0, cached_at, expires_at, fill_us, tokens: &tokens };
     entry::seal(&header, &[])
 }
 

@@ -8,6 +8,7 @@ mod binding;
 mod bound;
 mod compile;
 mod copying;
+mod counters;
 mod encode;
 mod encoders;
 mod explain;
@@ -48,6 +49,8 @@ pub mod _core {
     use super::compile::field_payload;
     #[pymodule_export]
     use super::copying::PyKept;
+    #[pymodule_export]
+    use super::counters::reset_counters;
     #[pymodule_export]
     use super::encoders::register_key_encoder;
     #[pymodule_export]

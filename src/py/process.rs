@@ -1,5 +1,6 @@
 //! State of the whole process that Python sets: configuration epoch, transactions, clock, forks.
 
+use super::counters::reset_counters;
 use crate::index::{ScopeId, Token};
 use crate::{clock, flight, world};
 use pyo3::exceptions::PyValueError;
@@ -43,6 +44,7 @@ pub fn set_open_transactions(changing: usize, snapshots: usize) {
 #[pyfunction]
 pub fn after_fork() {
     flight::forked();
+    reset_counters();
     // The child may be a worker of a test runner, which lives in another world.
     reconfigured();
 }

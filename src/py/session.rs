@@ -424,12 +424,14 @@ impl Session {
         py: Python<'py>,
         outcome: Outcome<Blob, Shared>,
     ) -> PyResult<Step<'py>> {
+        let counters = &self.wrapper.get().counters;
         let finished = match outcome {
             Outcome::Hit { entry, times, payload } => {
                 let value = match entry.load(py, payload) {
                     Ok(value) => value,
                     Err(error) => return self.unreadable(py, error),
                 };
+                counters.hit(py, times.fill_us);
                 Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
             }
             Outcome::Value { value, times, status, shared } => {
@@ -437,11 +439,17 @@ impl Session {
                     Ok(value) => value,
                     Err(error) => return self.unreadable(py, error),
                 };
+                counters.computed(py, status, times.is_some(), shared);
                 Finished { value: Some(value), status, times }
             }
-            Outcome::Missing => Finished { value: None, status: Status::Miss, times: None },
-            Outcome::Error { error } => {
-                return Err(PyErr::from_value(error.value.bind(py).clone()));
+            Outcome::Missing => {
+                counters.missed(py);
+                Finished { value: None, status: Status::Miss, times: None }
+            }
+            Outcome::Error { error, status, shared } => {
+                let error = error.value.bind(py).clone();
+                counters.raised(&error, status, shared);
+                return Err(PyErr::from_value(error));
             }
         };
         Ok(Step::Over(finished))

@@ -107,6 +107,7 @@ impl Steps {
             return self.with_session(py, |session| session.start(py));
         }
         if self.mode == Mode::Peek {
+            self.wrapper.get().counters.missed(py);
             return ("over", give(py, absent(), self.want)?).into_pyobject(py);
         }
         ("run", false).into_pyobject(py)
@@ -133,6 +134,7 @@ impl Steps {
             state.session.is_none().then_some(state.status)
         };
         if let Some(status) = alone {
+            self.wrapper.get().counters.ran(py, status, None);
             let finished = Finished { value: Some(value.clone().unbind()), status, times: None };
             return ("over", give(py, finished, self.want)?).into_pyobject(py);
         }
@@ -154,7 +156,12 @@ impl Steps {
         error: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let error = PyErr::from_value(error);
-        if self.state.lock().session.is_none() {
+        let alone = {
+            let state = self.state.lock();
+            state.session.is_none().then_some(state.status)
+        };
+        if let Some(status) = alone {
+            self.wrapper.get().counters.ran(py, status, Some(&error));
             return Err(error);
         }
         self.with_session(py, |session| session.raised(py, &error))

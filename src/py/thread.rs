@@ -40,11 +40,13 @@ impl Wrapper {
         let binding = Self::binding(slf)?;
         if !this.usable(&binding, mode) {
             if mode == Mode::Peek {
+                this.counters.missed(py);
                 return give(py, absent(), want);
             }
-            let value = this.function.bind(py).call(args, kwargs)?;
             let status = unusable_status(&binding, mode);
-            let finished = Finished { value: Some(value.unbind()), status, times: None };
+            let ran = this.function.bind(py).call(args, kwargs);
+            this.counters.ran(py, status, ran.as_ref().err());
+            let finished = Finished { value: Some(ran?.unbind()), status, times: None };
             return give(py, finished, want);
         }
         if binding.memory.is_some() && matches!(mode, Mode::Get | Mode::Peek) {
@@ -54,7 +56,10 @@ impl Wrapper {
         let mut first = First::Unread;
         if matches!(mode, Mode::Get | Mode::Peek) && !prepared.touched {
             match first_read(py, &binding, &prepared)? {
-                Read::Valid(finished) => return give(py, finished, want),
+                Read::Valid(finished, fill_us) => {
+                    this.counters.hit(py, fill_us);
+                    return give(py, finished, want);
+                }
                 Read::Invalid(found) => first = found,
             }
         }
@@ -80,7 +85,10 @@ impl Wrapper {
         let entry = memory.call(encoder.writer.as_bytes());
         let Some(entry) = entry else { return Ok(Quick::Missed(encoder)) };
         match entry.value.give(args.py()) {
-            Ok(value) => Ok(Quick::Hit(value)),
+            Ok(value) => {
+                self.counters.hit(args.py(), entry.fill.as_ref().map_or(0, |fill| fill.fill_us));
+                Ok(Quick::Hit(value))
+            }
             Err(error) => mended(args.py(), error).map(|()| Quick::Missed(encoder)),
         }
     }
@@ -154,7 +162,8 @@ impl Wrapper {
             Err(error) => return mended(py, error).map(|()| None),
         };
         let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
-        let times = Some(Times { cached_at: fill.cached_at, expires_at });
+        self.counters.hit(py, fill.fill_us);
+        let times = Some(Times { cached_at: fill.cached_at, expires_at, fill_us: fill.fill_us });
         Ok(Some(Finished { value: Some(value.unbind()), status: Status::Hit, times }))
     }
 
@@ -240,8 +249,8 @@ pub enum Quick<'py> {
 
 /// What the first look at the cache found.
 enum Read {
-    /// A hit.
-    Valid(Finished),
+    /// A hit, and how long its fill had taken, in microseconds.
+    Valid(Finished, u32),
     /// No hit.
     Invalid(First<Blob>),
 }
@@ -279,11 +288,8 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
         match entry.load(py, payload) {
             Ok(value) => {
                 let value = Some(value.unbind());
-                return Ok(Read::Valid(Finished {
-                    value,
-                    status: Status::Hit,
-                    times: Some(times),
-                }));
+                let finished = Finished { value, status: Status::Hit, times: Some(times) };
+                return Ok(Read::Valid(finished, times.fill_us));
             }
             Err(error) => mended(py, error)?,
         }

@@ -4,6 +4,7 @@ use super::bind::Signature;
 use super::binding::{Binding, Remembered, unusable_status};
 use super::bound::BoundWrapper;
 use super::compile::{FieldSpec, compile_field};
+use super::counters::{Counted, Counters};
 use super::encode::Encoder;
 use super::explain::{Contribution, NamedScope};
 use super::judge::{Judge, Lifetime, Predicate};
@@ -52,6 +53,8 @@ pub struct Wrapper {
     /// Our own store, where the first binding found it, for [`Wrapper::quick`]; and the configuration epoch
     /// in which it is still the one, or 0. To read both takes no lock.
     pub quick: (AtomicU64, OnceLock<Remembered>),
+    /// What became of its calls.
+    pub counters: Counters,
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
 }
@@ -107,6 +110,7 @@ impl Wrapper {
             owner,
             binding: Mutex::new((0, None)),
             quick: Default::default(),
+            counters: Counters::default(),
             flights: Arc::default(),
         })
     }
@@ -214,6 +218,11 @@ impl Wrapper {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What has been counted of its calls, as the fields of `CacheInfo`.
+    fn _counted(&self, py: Python<'_>) -> Counted {
+        self.counters.read(py)
     }
 
     /// The storage that calls use now.

@@ -57,8 +57,8 @@ pub struct Fill {
     pub name: Name,
     /// When it was stored (ms since the epoch).
     pub cached_at: i64,
-    /// How long the function ran (ms).
-    pub fill_ms: u32,
+    /// How long the function ran, in microseconds.
+    pub fill_us: u32,
     /// The table's epoch before the function ran.
     pub epoch: u64,
     /// Slots and generations of the scopes from before the function ran, the entry's own last.

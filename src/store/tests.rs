@@ -18,7 +18,7 @@ fn fill(family: &Arc<Family>, text: &str) -> Fill {
         family: Arc::clone(family),
         name: name_of(text.as_bytes()),
         cached_at: 0,
-        fill_ms: 0,
+        fill_us: 0,
         epoch: 0,
         fence: Box::new([(1, 1)]),
     }

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from cache_result import (
     CACHE_MISSING,
     ArgsKeyField,
+    CacheInfo,
     InvalidationRule,
     KeyConstructor,
     cache_result,
@@ -61,6 +62,9 @@ def calls(request: HttpRequest, service: Service) -> HttpResponse:
     cached = bare.get_cache_only(1)
     if cached is not CACHE_MISSING:
         print(cached)
+    assert_type(bare.cache_info(), CacheInfo)
+    assert_type(service.method.cache_info().hits, int)
+    assert_type(asynchronous.cache_info().time_saved, float)
     value, metadata = bare.get_with_metadata(1)
     assert_type(value, dict[str, int])
     return set_response_cache_header(HttpResponse(str(value)), metadata)

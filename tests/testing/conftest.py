@@ -13,6 +13,7 @@ SECRET_KEY = "only for tests"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "cache_result"]
 ROOT_URLCONF = "urls"
+USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 CACHES = %r
 CACHE_RESULT = {"MODULES": ["functions"] if Path("functions.py").exists() else []}

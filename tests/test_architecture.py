@@ -17,6 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the top down: a module imports only from layers below its own; those of one layer do not meet.
 LAYERS = [
     {"apps"},
+    {"testing"},
     {""},  # the package's face, `__init__`
     {"cache_register", "checks", "decorators", "management", "tasks"},
     {"views"},
@@ -28,6 +29,7 @@ LAYERS = [
     {"dispatching"},
     {
         "conf",
+        "context",
         "exceptions",
         "explanation",
         "fills",
@@ -38,6 +40,7 @@ LAYERS = [
         "signals",
         "status",
         "threads",
+        "worlds",
     },
     {"_core"},
 ]

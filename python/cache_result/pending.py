@@ -69,6 +69,11 @@ class Pending:
                 if self._kept.get(scope) == kept:
                     del self._kept[scope]
 
+    def drop(self) -> None:
+        """Forgets what is kept: it was a test's."""
+        with self._lock:
+            self._kept.clear()
+
     def _retry(self) -> None:
         delay = FIRST_DELAY
         while self._kept and self._thread is current_thread():

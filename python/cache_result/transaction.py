@@ -232,6 +232,14 @@ def _settle() -> None:
             _rewarm(connection, raising=False)  # whoever is told here has not changed anything
 
 
+def ended(connection: BaseDatabaseWrapper, *, committed: bool) -> None:
+    """An atomic block inside a TestCase's own transaction has ended, of which nobody else tells. If it was
+    the outermost of the user's, this is his COMMIT, or rollback."""
+    if not in_transaction(connection):
+        _end(connection, committed=committed)
+        _rewarm(connection)
+
+
 def _count() -> None:
     with _lock:
         transactions = [transaction for transaction in _open if not transaction.over]

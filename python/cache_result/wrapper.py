@@ -21,7 +21,7 @@ from typing import (
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
 
-from cache_result import _core, registry, responses, writes
+from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
 from cache_result.definition import Definition, SingleFlight, define
 from cache_result.driving import drive
@@ -241,6 +241,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
     def _bind(self) -> tuple[Any, ...]:
         """Everything that depends on settings: looked up again after each reconfiguration."""
+        worlds.part_from_siblings()
         writes.watch_connections()  # for those who have not installed the app
         conf = get_settings()
         storage = get_storage(self._alias or conf.CACHE)

@@ -360,7 +360,7 @@ impl Wrapper {
             Some(_) => written.encoder.writer.as_bytes().to_vec(),
             None => Vec::new(),
         };
-        let (fingerprint, origin) = (binding.fingerprint, self.plan.origin);
+        let (fingerprint, origin) = (binding.fingerprint, self.plan.origin());
         Ok(Prepared { parts, canonical, touched, started, fingerprint, origin })
     }
 

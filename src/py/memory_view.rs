@@ -110,13 +110,13 @@ impl View {
     /// What distinguishes this view's entries of a function from others.
     pub fn family(&self, plan: &Plan, fingerprint: u64) -> Family {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.salt).update(&plan.identity).update(&fingerprint.to_le_bytes());
+        hasher.update(&self.salt).update(&plan.identity()).update(&fingerprint.to_le_bytes());
         let mut halves = [[0; 8]; 2];
         hasher.finalize_xof().fill(halves.as_flattened_mut());
         Family {
             id: halves.map(u64::from_le_bytes),
             view: self.mark(),
-            lineage: plan.lineage,
+            lineage: plan.lineage(),
             version: plan.version,
         }
     }

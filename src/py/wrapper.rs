@@ -272,7 +272,7 @@ impl Wrapper {
 
     /// The scope of the whole function.
     fn _function_scope<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.plan.function_scope.0)
+        PyBytes::new(py, &self.plan.function_scope().0)
     }
 
     /// The scopes that a rule changes when it fires with these values of its parameters.
@@ -299,7 +299,7 @@ impl Wrapper {
                         && coerced(value, *reading, to_python.bind(py)).is_ok_and(|t| t.is_none())
                 }) {
                     // A value that is there and names no scope (a relation, a list).
-                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope.0)]);
+                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope().0)]);
                 }
                 for scope in this.plan.fired(set, &given)? {
                     if !scopes.contains(&scope) {

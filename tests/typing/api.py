@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import assert_type
 
 from django.http import HttpRequest, HttpResponse
+from django.test import TestCase
 
 from cache_result import (
     CACHE_MISSING,
@@ -13,6 +14,15 @@ from cache_result import (
     KeyConstructor,
     cache_result,
     set_response_cache_header,
+)
+from cache_result.testing import (
+    CacheResultTestMixin,
+    assert_cache_calls,
+    cache_clock,
+    cache_results_off,
+    cache_results_on_commit,
+    cache_results_shared,
+    forget_cache_results,
 )
 
 
@@ -78,3 +88,25 @@ async def awaits() -> None:
     await asynchronous("x", "y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await asynchronous.adelete_cache("x")
     await bare.ainvalidate_all()
+
+
+class Tests(CacheResultTestMixin, TestCase):
+    cache_results_on_commit = True
+
+    @cache_results_off()
+    def off(self, number: int) -> str:
+        with self.assertCacheCalls(bare, asynchronous, Service().method, hits=1, waited=0) as calls:
+            assert_type(calls, assert_cache_calls)
+        with assert_cache_calls(misses=2), cache_results_on_commit(), cache_results_shared():
+            forget_cache_results()
+        with cache_clock() as clock:
+            clock.advance(timedelta(seconds=1))
+        assert_cache_calls(bare, hit=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        assert_cache_calls(len, hits=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return ""
+
+    @cache_results_off()
+    async def test_async(self) -> None:
+        assert_type(self.off(1), str)
+        async with cache_results_off(), assert_cache_calls(asynchronous, misses=1):
+            await asynchronous("x")

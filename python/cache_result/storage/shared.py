@@ -86,9 +86,12 @@ class Storage:
         return self.database is not None and in_transaction(connections[self.database])
 
     @property
-    def is_well(self) -> bool:
-        """Whether nothing has failed lately, and nothing is still to be delivered."""
-        return self._breaker.at_rest and not self.pending
+    def is_in_trouble(self) -> bool:
+        """Whether something has failed lately, or is still to be delivered."""
+        return not self._breaker.at_rest or bool(self.pending)
+
+    def sweep(self) -> None:
+        """Deletes what tests have left, where that takes no request."""
 
     # Operations. The first line of each is also what the Rust core relies on.
 

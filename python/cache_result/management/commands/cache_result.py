@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if arguments or not signature(wrapper.func).parameters:
             call = _whole_call(wrapper, arguments)
             metadata = perform(wrapper, "get_cached_metadata", call)
-            if metadata is None and not wrapper.storage.is_well:
+            if metadata is None and wrapper.storage.is_in_trouble:
                 raise CommandError(f"Out of reach: {found['cache']!r}. Nobody can tell what is cached there.")
             found["entry"] = metadata
             entry = text.entry_text(metadata, unreachable(found["cache"]))

@@ -53,9 +53,9 @@ class ResponseCacheKeyConstructor(KeyConstructor):
 
     url = ViewKwargsKeyField(partition=True)
     path = RequestValueKeyField("path")
-    query = QueryParamsKeyField("*")
+    query = QueryParamsKeyField("*", sort_lists=False)  # of values for one parameter a view takes the last
 
-    class Meta:
+    class Meta(KeyConstructor.Meta):
         """Options."""
 
         namespace = "ResponseCache"

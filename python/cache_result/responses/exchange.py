@@ -1,72 +1,44 @@
 """One request and its response: what tells it from others, what becomes of it, what is told to the client."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from inspect import isawaitable
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response
-from django.utils.http import parse_http_date_safe
-from django.utils.timezone import get_current_timezone_name
-from django.utils.translation import get_language
 
-from cache_result import _core
+from cache_result.conf import get_settings
 from cache_result.keys.responses import asked
 from cache_result.reports import verdict_failed
 from cache_result.responses.headers import (
     add_lifetime,
     add_validator,
+    conditional,
     declared_lifetime,
-    directives,
+    restore_lifetime,
     set_response_cache_header,
     varying_names,
 )
+from cache_result.responses.identity import MESSAGES, SESSION, Identity
 from cache_result.responses.policy import Policy
 from cache_result.responses.stored import PASS, PASS_SECONDS, StoredResponse, capture, rebuild
 from cache_result.responses.traces import Traces, watched
-
-SESSION = ":session"
-"""Stands in ``StoredResponse.vary`` for the session, which is no header."""
+from cache_result.responses.verdict import Verdict, seconds_of
 
 Found = tuple[Any, ...]
 """What the cache has of a response: the fields of `StoredResponse`, or `PASS`."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a view's decorator says about storing its responses."""
+class ViewFailed(Exception):
+    """Takes a view's exception through the cache to whom it belongs: who waits for a response has to find
+    out for himself, as nothing says on what of the request an exception depends."""
 
-    label: str
-    predicate: tuple[Callable[..., Any], bool, bool] | None
-    """The callable, whether it says what is *not* stored, and whether it takes the view's arguments too."""
-    ttl: tuple[Any, bool, bool]
-    """The ttl, whether it is a callable, and whether that takes the view's arguments too."""
-
-    def accepts(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the predicate says, which may have to be awaited; True without one."""
-        if self.predicate is None:
-            return True
-        callable_, _, with_call = self.predicate
-        return callable_(response, *args, **kwargs) if with_call else callable_(response)
-
-    @property
-    def negates(self) -> bool:
-        """Whether the predicate says what is *not* stored."""
-        return self.predicate is not None and self.predicate[1]
-
-    def lifetime(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The ttl, which may have to be awaited."""
-        ttl, called, with_call = self.ttl
-        if not called:
-            return ttl
-        return ttl(response, *args, **kwargs) if with_call else ttl(response)
+    def __init__(self, exchange: "Exchange", error: Exception) -> None:
+        super().__init__(error)
+        self.exchange = exchange
+        self.error = error
 
 
 class Exchange:
@@ -76,6 +48,7 @@ class Exchange:
         self,
         policy: Policy,
         verdict: Verdict,
+        asker: Identity,
         request: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -84,7 +57,7 @@ class Exchange:
     ) -> None:
         self.policy = policy
         self.verdict = verdict
-        self.request = request
+        self.asker = asker
         self.http: HttpRequest = getattr(request, "_request", request)
         self.args = args
         self.kwargs = kwargs
@@ -99,8 +72,8 @@ class Exchange:
         self.ttl: float | None = 0
         self.passed = False
         """The view's response is for this client alone."""
-        self._said: str | None = None
-        """What the view said in ``Cache-Control``."""
+        self._captured: StoredResponse | None = None
+        """What is kept of the view's response."""
 
     def asking(self, part: str = "") -> "Exchange":
         """A context in which the cache is asked."""
@@ -113,82 +86,30 @@ class Exchange:
         return self
 
     def __exit__(self, *error: object) -> None:
-        asked.reset(self._token)
+        with suppress(ValueError):  # a coroutine that is thrown away may be closed in another context
+            asked.reset(self._token)
 
-    # --- for whom it is
-
-    @cached_property
-    def user(self) -> tuple[str, Any] | None:
-        """Kind and primary key of the authenticated user; None for anybody else. May query the database.
-
-        :raises LookupError: when a user is authenticated who has no primary key.
-        """
-        user: Any = getattr(self.request, "user", None)
-        if user is None or not getattr(user, "is_authenticated", False):
-            return None
-        pk = getattr(user, "pk", None)
-        if pk is None:
-            raise LookupError("an authenticated user without a primary key")
-        meta = getattr(user, "_meta", None)
-        return (meta.label if meta is not None else type(user).__qualname__, pk)
-
-    def recognize(self) -> None:
-        """Finds out whose request it is. May query the database."""
-        with suppress(LookupError):
-            _ = self._identity
-
-    def may_be_shared(self) -> bool:
-        """Whether the answer to this request may come from the cache, by its credentials (RFC 9111, 3.5)."""
-        if self.policy.public:
-            return True
-        try:
-            return self.policy.credentials_allow(self.http, self.user)
-        except LookupError:
-            return False
-
-    @cached_property
-    def _identity(self) -> dict[str, Any]:
-        renderer = getattr(self.request, "accepted_renderer", None)
-        return {
-            "scheme": self.http.scheme,
-            "host": self.http.get_host(),
-            "user": None if self.policy.public else self.user,
-            "format": getattr(renderer, "format", None),
-            "type": getattr(self.request, "accepted_media_type", None),
-            "version": getattr(self.request, "version", None),
-            "language": get_language() if settings.USE_I18N else None,
-            "time zone": get_current_timezone_name() if settings.USE_TZ else None,
-        }
+    # --- which of the stored responses is for it
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What tells it from requests that have another answer."""
         if self.variant is None:
-            return self._identity
-        return {**self._identity, "variant": self.variant}
-
-    def header(self, name: str) -> str | None:
-        """What the request says in a header on which a response depends."""
-        if name == SESSION:
-            session: Any = getattr(self.http, "session", None)
-            return str(getattr(session, "session_key", None))
-        name = name.upper().replace("-", "_")
-        if name not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
-            name = f"HTTP_{name}"
-        value = self.http.META.get(name)
-        return None if value is None else str(value).strip()
+            return self.asker.payload
+        return {**self.asker.payload, "variant": self.variant}
 
     def suits(self, stored: StoredResponse) -> bool:
         """Whether a stored response is one for this request (RFC 9111, 4.1). If not, the next look is for
         the variant that is."""
-        if all(self.header(name) == value for name, value in stored.vary):
+        header = self.asker.header
+        if all(header(name) == value for name, value in stored.vary):
             return True
         names = {name for name, _ in stored.vary}
         of_entry = stored.variants
         if self.variant is not None:
             of_entry, known = self.variant
             names |= {name for name, _ in known}
-        self.variant = (of_entry, tuple((name, self.header(name)) for name in sorted(names)))
+        self.variant = (of_entry, tuple((name, header(name)) for name in sorted(names)))
         return False
 
     # --- what becomes of it
@@ -198,7 +119,8 @@ class Exchange:
         if self.part == "bypass":
             self.response = self.run()
             return PASS
-        with watched(self.http) as traces:
+        self.asker.remember()
+        with self._failing(), watched(self.http) as traces:
             response = self._finished(self.run())
             if (render := rendering(response)) is not None:
                 response = render()
@@ -215,7 +137,8 @@ class Exchange:
         if self.part == "bypass":
             self.response = await self.run()
             return PASS
-        with watched(self.http) as traces:
+        self.asker.remember()
+        with self._failing(), watched(self.http) as traces:
             response = self._finished(await self.run())
             if (render := rendering(response)) is not None:
                 response = await sync_to_async(render, thread_sensitive=True)()
@@ -229,45 +152,64 @@ class Exchange:
         except StopIteration as over:
             return cast(Found, over.value)
 
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise ViewFailed(self, error) from error
+
     def _finished(self, response: Any) -> Any:
         return response if self.finish is None else self.finish(response)
 
     def _judge(self, response: Any, traces: Traces) -> Generator[Any, Any, Found]:
         """What is kept of the view's response. Yields what predicate and ttl return, and is sent what comes
-        of it where that can be awaited."""
-        self.response = response
+        of it where that can be awaited.
+
+        What is not kept is not handed to those who wait for it either: it need not be for them.
+        """
+        if isawaitable(response):
+            cast(Any, response).close()
+            raise TypeError(
+                f"cache_response: {self.verdict.label}, which is not async, returned {response!r}; "
+                "where a class has an async heir, put @cache_response on the heir"
+            )
+        self.response, self._captured = response, None
         self.storable, self.ttl = False, 0
-        if not isinstance(response, HttpResponse) or traces.private or self._is_private(response, traces):
+        if not isinstance(response, HttpResponse) or traces.private or self._is_private(response):
             self.passed = self.storable = True
             self.ttl = PASS_SECONDS
             return PASS
-        said = directives(response.get("Cache-Control", ""))
-        if response.status_code in self.policy.statuses:
-            call = (response, self.args, self.kwargs)
-            try:
-                accepted = bool((yield self.verdict.accepts(*call))) != self.verdict.negates
-                ttl = _seconds((yield self.verdict.lifetime(*call))) if accepted else 0
-            except Exception as error:
-                verdict_failed(self.verdict.label, error)
-                ttl = 0
-            self.ttl = _shorter(ttl, declared_lifetime(response, said))
-            self.storable = self.ttl != 0
-        if self.storable:
-            self._said = response.headers.get("Cache-Control")
-            add_validator(response)
-            add_lifetime(response, said, self.ttl, public=self.policy.public)
-        return capture(response, [(name, self.header(name)) for name in self._vary(response, traces)])
+        if response.status_code not in self.policy.statuses:
+            return PASS
+        call = (response, self.args, self.kwargs)
+        try:
+            accepted = bool((yield self.verdict.accepts(*call))) != self.verdict.negates
+            ttl = seconds_of((yield self.verdict.lifetime(*call))) if accepted else 0
+        except Exception as error:
+            verdict_failed(self.verdict.label, error)
+            ttl = 0
+        if ttl == 0:
+            return PASS
+        self.storable, self.ttl = True, _shorter(ttl, declared_lifetime(response))
+        said = response.headers.get("Cache-Control")
+        add_validator(response)
+        add_lifetime(response, self.ttl, public=self.policy.public)
+        vary = [(name, self.asker.header(name)) for name in self._vary(response, traces)]
+        self._captured = capture(response, said, vary)
+        return tuple(self._captured)
 
-    def _is_private(self, response: HttpResponse, traces: Traces) -> bool:
-        said = directives(response.get("Cache-Control", ""))
-        return self.policy.is_private(response, said, varying_names(response))
+    def _is_private(self, response: HttpResponse) -> bool:
+        return self.policy.is_private(response) or declared_lifetime(response) == 0
 
-    def _vary(self, response: HttpResponseBase, traces: Traces) -> Sequence[str]:
-        names = varying_names(cast(HttpResponse, response))
-        if "accept" in names and self._identity["type"] is not None:
+    def _vary(self, response: HttpResponse, traces: Traces) -> Sequence[str]:
+        names = varying_names(response)
+        if "accept" in names and self.asker.payload["type"] is not None:
             names.remove("accept")  # the negotiated type is in the key
         if traces.read_session and not self.policy.public:
             names.append(SESSION)
+        if traces.read_messages:
+            names.append(MESSAGES)
         return names
 
     # --- what the client gets
@@ -278,40 +220,35 @@ class Exchange:
         assert response is not None
         if not isinstance(response, HttpResponseBase):
             return response  # Django says what is wrong with it
-        if self.storable and not self.passed and (metadata or {}).get("cached_at") is None:
-            # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
-            if self._said is None:
-                del response["Cache-Control"]
-            else:
-                response["Cache-Control"] = self._said
-        return self._told(response, metadata)
+        if self.part == "bypass":
+            return self._told(response, metadata)
+        return self._told(self._answered(response, self._captured, metadata), metadata)
 
     def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
         """The stored response."""
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
-        return self._told(rebuild(stored), metadata)
+        return self._told(self._answered(rebuild(stored), stored, metadata), metadata)
+
+    def _answered(
+        self,
+        response: HttpResponseBase,
+        captured: StoredResponse | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> HttpResponseBase:
+        """The response, or what of it the request's conditions leave."""
+        if captured is not None and metadata is not None and metadata.get("cached_at") is None:
+            # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
+            restore_lifetime(response, captured.said)
+        if response.streaming:
+            return response
+        return cast(HttpResponseBase, conditional(self.http, response))
 
     def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
-        etag = response.headers.get("ETag")
-        whole: Any = response
-        if etag is not None and not self.passed:
-            modified = response.headers.get("Last-Modified")
-            seconds = None if modified is None else parse_http_date_safe(modified)
-            response = cast(Any, get_conditional_response)(self.http, etag, seconds, response)
-        if response is not whole and "Age" in whole.headers:
-            response.headers["Age"] = whole.headers["Age"]
-        if self.policy.set_cache_headers:
+        if self.policy.set_cache_headers and get_settings().ENABLED:
             set_response_cache_header(response, metadata)
         return response
-
-
-def _seconds(ttl: Any) -> float | None:
-    _core.check_ttl(ttl)
-    if isinstance(ttl, timedelta):
-        return ttl.total_seconds()
-    return cast("float | None", ttl)
 
 
 def _shorter(ttl: float | None, declared: float | None) -> float | None:

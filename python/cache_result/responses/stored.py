@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseRedirectBase
 
 from cache_result import _core
+from cache_result.responses.headers import age_of
 
 PASS: tuple[Any, ...] = ()
 """Stored in place of a response that is for its own client alone, so that for a while the others neither
@@ -24,6 +25,8 @@ class StoredResponse(NamedTuple):
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...]
+    said: str | None
+    """What the view said in ``Cache-Control``."""
     body: bytes
     vary: tuple[tuple[str, str | None], ...]
     """The headers of the request on which it depends, and what they were."""
@@ -37,13 +40,16 @@ class _Redirect(HttpResponse):
     url = HttpResponseRedirectBase.url
 
 
-def capture(response: HttpResponse, vary: Sequence[tuple[str, str | None]]) -> tuple[Any, ...]:
-    """What is kept of a response, as a plain tuple."""
-    return (
-        _core.clock_now(),
+def capture(
+    response: HttpResponse, said: str | None, vary: Sequence[tuple[str, str | None]]
+) -> StoredResponse:
+    """What is kept of a response."""
+    return StoredResponse(
+        _core.clock_now() - 1000 * age_of(response),
         response.status_code,
         response.reason_phrase,
         tuple(response.items()),
+        said,
         bytes(response.content),
         tuple(vary),
         secrets.randbits(62),

@@ -29,9 +29,9 @@ _MARK = "_cache_response"
 class ViewDecorator:
     """What ``cache_response(...)`` returns."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
         self._args = args
-        self._options = options
+        self._options = {"name": name, **options}
         self._wrappers: dict[tuple[type, str], Any] = {}
         self._lock = Lock()
 
@@ -100,14 +100,14 @@ class ViewDecorator:
         if wrapper.is_async:
 
             @wraps(view)
-            async def cached(*args: Any, **kwargs: Any) -> Any:
+            async def acached(*args: Any, **kwargs: Any) -> Any:
                 return await answer(instance, view, args, kwargs)
 
-        else:
+            return acached
 
-            @wraps(view)
-            def cached(*args: Any, **kwargs: Any) -> Any:
-                return answer(instance, view, args, kwargs)
+        @wraps(view)
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            return answer(instance, view, args, kwargs)
 
         return cached
 

@@ -66,8 +66,10 @@ class Exchange:
         self.part = ""
         """The part that the cache takes."""
         self.variant: tuple[Any, ...] | None = None
-        self.response: HttpResponseBase | None = None
-        """What the view has returned, if it ran for this very request."""
+        self.ran = False
+        """The view ran for this very request."""
+        self.response: Any = None
+        """What it has returned: a response, or what Django is to complain about."""
         self.storable = False
         self.ttl: float | None = 0
         self.passed = False
@@ -78,7 +80,7 @@ class Exchange:
     def asking(self, part: str = "") -> "Exchange":
         """A context in which the cache is asked."""
         self.part = part
-        self.response = None
+        self.ran = False
         return self
 
     def __enter__(self) -> "Exchange":
@@ -117,7 +119,7 @@ class Exchange:
     def fill(self) -> Found:
         """Runs the view. Returns what the cache is to keep of its response."""
         if self.part == "bypass":
-            self.response = self.run()
+            self.response, self.ran = self.run(), True
             return PASS
         self.asker.remember()
         with self._failing(), watched(self.http) as traces:
@@ -135,7 +137,7 @@ class Exchange:
     async def afill(self) -> Found:
         """Asyncio twin of ``fill``."""
         if self.part == "bypass":
-            self.response = await self.run()
+            self.response, self.ran = await self.run(), True
             return PASS
         self.asker.remember()
         with self._failing(), watched(self.http) as traces:
@@ -174,7 +176,7 @@ class Exchange:
                 f"cache_response: {self.verdict.label}, which is not async, returned {response!r}; "
                 "where a class has an async heir, put @cache_response on the heir"
             )
-        self.response, self._captured = response, None
+        self.response, self.ran, self._captured = response, True, None
         self.storable, self.ttl = False, 0
         if not isinstance(response, HttpResponse) or traces.private or self._is_private(response):
             self.passed = self.storable = True
@@ -214,15 +216,14 @@ class Exchange:
 
     # --- what the client gets
 
-    def answer_own(self, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
-        """The response that the view has made for this request."""
+    def answer_own(self, metadata: Mapping[str, Any] | None) -> Any:
+        """What the view has returned for this request."""
         response = self.response
-        assert response is not None
         if not isinstance(response, HttpResponseBase):
-            return response  # Django says what is wrong with it
-        if self.part == "bypass":
-            return self._told(response, metadata)
-        return self._told(self._answered(response, self._captured, metadata), metadata)
+            return response
+        if self.part != "bypass":
+            response = self._answered(response, self._captured, metadata)
+        return self._told(response, metadata)
 
     def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | None) -> HttpResponseBase:
         """The stored response."""

@@ -30,7 +30,7 @@ def steps_of(exchange: Exchange, mode: str) -> Generator[str, Answer, Answer]:
                 if found.exchange is exchange:
                     raise found.error
                 break
-            if exchange.response is not None:
+            if exchange.ran:
                 return exchange.answer_own(metadata), BYPASSED if exchange.passed else metadata
             if found is _core.CACHE_MISSING or found == PASS:
                 break

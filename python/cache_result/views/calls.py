@@ -27,10 +27,14 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
 
 
 def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature:
-    """The parameters of a view; with those arguments of its URL that rules map and that it takes as
-    ``**kwargs`` each by name."""
+    """The parameters of a view, of which one is ``request`` whatever its own name for it is; with those
+    arguments of its URL that rules map and that it takes as ``**kwargs`` each by name."""
     found = signature(func)
     parameters = list(found.parameters.values())
+    at = _place_of_request(func, parameters)
+    if at is not None and "request" not in found.parameters:
+        parameters[at] = parameters[at].replace(name="request")
+        found = found.replace(parameters=parameters)
     rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
     if rest_of_them is None:
         return found
@@ -39,3 +43,14 @@ def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature
     at = parameters.index(rest_of_them)
     parameters[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
     return found.replace(parameters=parameters)
+
+
+def _place_of_request(func: Callable[..., Any], parameters: list[Parameter]) -> int | None:
+    """Which parameter is the request; None where it comes in ``*args``, or from the view of a method."""
+    at = 0
+    if parameters and parameters[0].name in {"self", "view"}:
+        at = 1
+        if getattr(func, "__name__", "") not in {"get", "head", "dispatch"}:
+            return None
+    positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
+    return at if len(parameters) > at and parameters[at].kind in positional else None

@@ -1,4 +1,4 @@
-"""Class views: on the class, on dispatch, on a method, on what as_view() makes; of heirs and generic views."""
+"""Class views: on the class, on dispatch, on a method, on what as_view() makes; heirs and generic views."""
 
 import itertools
 import warnings

@@ -30,27 +30,30 @@ def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature
     """The parameters of a view, of which one is ``request`` whatever its own name for it is; with those
     arguments of its URL that rules map and that it takes as ``**kwargs`` each by name."""
     found = signature(func)
-    parameters = list(found.parameters.values())
-    at = _place_of_request(func, parameters)
-    if at is not None and "request" not in found.parameters:
-        parameters[at] = parameters[at].replace(name="request")
-        found = found.replace(parameters=parameters)
+    parameters = _with_request(func, list(found.parameters.values()))
     rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
     if rest_of_them is None:
-        return found
+        return found.replace(parameters=parameters)
     mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
-    missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
+    known = {parameter.name for parameter in parameters}
+    missing = [name for name in dict.fromkeys(mapped) if name not in known]
     at = parameters.index(rest_of_them)
     parameters[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
     return found.replace(parameters=parameters)
 
 
-def _place_of_request(func: Callable[..., Any], parameters: list[Parameter]) -> int | None:
-    """Which parameter is the request; None where it comes in ``*args``, or from the view of a method."""
-    at = 0
-    if parameters and parameters[0].name in {"self", "view"}:
-        at = 1
-        if getattr(func, "__name__", "") not in {"get", "head", "dispatch"}:
-            return None
-    positional = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
-    return at if len(parameters) > at and parameters[at].kind in positional else None
+def _with_request(func: Callable[..., Any], parameters: list[Parameter]) -> list[Parameter]:
+    """The parameters with one that is named ``request``; as they are where it may come from the view of a
+    method."""
+    if any(parameter.name == "request" for parameter in parameters):
+        return parameters
+    of_method = bool(parameters) and parameters[0].name in {"self", "view"}
+    at = int(of_method)
+    if of_method and getattr(func, "__name__", "") not in {"get", "head", "dispatch"}:
+        return parameters
+    if len(parameters) == at or parameters[at].kind is Parameter.KEYWORD_ONLY:
+        return parameters
+    request = Parameter("request", Parameter.POSITIONAL_OR_KEYWORD)
+    if parameters[at].kind is Parameter.VAR_POSITIONAL:
+        return [*parameters[:at], request, *parameters[at:]]
+    return [*parameters[:at], request.replace(kind=parameters[at].kind), *parameters[at + 1 :]]

@@ -62,7 +62,9 @@ def define(
     asynchronous = is_async(func)
     parameters = parameters or signature(func)
     constructor = make_constructor(key_constructor)
-    rules = _check_rules(invalidates_on, parameters, label, of_view)
+    rules = rules_of(invalidates_on, label)
+    for rule in rules:
+        rule.check(parameters, label, of_view=of_view)
     _check_option("cache", cache, label)
     _check_option("name", name, label)
     if single_flight not in _SINGLE_FLIGHT:
@@ -108,9 +110,11 @@ def _check_option(option: str, value: Any, label: str) -> None:
         raise TypeError(f"cache_result: {option}={value!r} on {label}: give text, or leave it out")
 
 
-def _check_rules(
-    given: Any, parameters: Signature, label: str, of_view: bool
-) -> tuple[InvalidationRule, ...]:
+def rules_of(given: Any, label: str) -> tuple[InvalidationRule, ...]:
+    """What ``invalidates_on`` names.
+
+    :raises TypeError: for anything but rules.
+    """
     if given is None:
         return ()
     if isinstance(given, InvalidationRule):
@@ -123,7 +127,6 @@ def _check_rules(
             raise TypeError(
                 f"cache_result: invalidates_on of {label} has {rule!r}; give InvalidationRule objects"
             )
-        rule.check(parameters, label, of_view=of_view)
     return rules
 
 

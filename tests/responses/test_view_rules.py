@@ -132,6 +132,10 @@ def test_a_list_needs_no_mapping(respond, serve, named_so):
     assert [get("/").content for _ in range(2)] == [b"run 2 1"] * 2
 
 
+def test_one_rule_alone(respond):
+    assert respond(lambda request: HttpResponse(), invalidates_on=ANY_AUTHOR).rules == (ANY_AUTHOR,)
+
+
 def test_a_list_of_a_class_needs_no_mapping(respond, serve):
     class List(View):
         runs = itertools.count(1)

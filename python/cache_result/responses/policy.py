@@ -13,6 +13,8 @@ from cache_result.responses.headers import directives, varying_names
 STATUSES = frozenset({200, 203, 204, 300, 301, 308})
 """Those that are kept if a view names no others."""
 
+_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED, HTTPStatus.PRECONDITION_FAILED})
+
 CONDITIONAL = frozenset(
     {
         "HTTP_IF_MATCH",
@@ -53,10 +55,10 @@ class Policy:
         for status in given:
             if isinstance(status, bool) or not isinstance(status, int):
                 raise TypeError(f"cache_response: statuses={given!r} on {label}: give a list of status codes")
-            if not 200 <= status <= 599 or status in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            if not 200 <= status <= 599 or status in _PARTS:
                 raise ValueError(
                     f"cache_response: {status} in statuses of {label} is no response that can be kept; give "
-                    "final ones, without 206 and 304, which are parts of others"
+                    "final ones, without 206, 304 and 412, which answer what one client has asked for"
                 )
         return self
 
@@ -92,8 +94,7 @@ class Policy:
             or response.has_header("Set-Cookie")
             or not {"private", "no-store", "no-cache"}.isdisjoint(said)
             or "*" in varying_names(response)
-            or response.status_code in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}
-            or response.status_code == HTTPStatus.PRECONDITION_FAILED
+            or response.status_code in _PARTS
         )
 
 

@@ -50,7 +50,7 @@ class ViewDecorator:
         """
         if isinstance(view, type):
             return self._decorate_class(view)
-        if isinstance(view, staticmethod | classmethod):
+        if isinstance(view, staticmethod | classmethod) or not callable(view):
             raise TypeError(f"cache_response: {view!r} is no view; decorate a function or a method")
         if _is_stand_in(view):
             setattr(view, _MARK, self)

@@ -26,7 +26,7 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     )
 
 
-def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature:
+def call_parameters(func: Callable[..., Any], rules: Iterable[InvalidationRule]) -> Signature:
     """The parameters of a view, of which one is ``request`` whatever its own name for it is; with those
     arguments of its URL that rules map and that it takes as ``**kwargs`` each by name."""
     found = signature(func)
@@ -34,7 +34,7 @@ def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature
     rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
     if rest_of_them is None:
         return found.replace(parameters=parameters)
-    mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
+    mapped = [name for rule in rules for name in rule.field_mapping]
     known = {parameter.name for parameter in parameters}
     missing = [name for name in dict.fromkeys(mapped) if name not in known]
     at = parameters.index(rest_of_them)

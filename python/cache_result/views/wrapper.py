@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from asgiref.sync import sync_to_async
 
 from cache_result import _core
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async
+from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
@@ -66,7 +66,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         policy = Policy(public, authorization, cast(Any, statuses), set_cache_headers).check(label)
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
-        rules = None if invalidates_on is None else list(invalidates_on)
+        rules = rules_of(invalidates_on, label)
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
@@ -79,7 +79,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             name,
             single_flight,
             run=_filling(func),
-            parameters=call_parameters(func, rules or ()),
+            parameters=call_parameters(func, rules),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
             of_view=True,

@@ -29,9 +29,9 @@ _MARK = "_cache_response"
 class ViewDecorator:
     """What ``cache_response(...)`` returns."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
         self._args = args
-        self._options = options
+        self._options = {"name": name, **options}
         self._wrappers: dict[tuple[type, str], Any] = {}
         self._lock = Lock()
 
@@ -50,7 +50,7 @@ class ViewDecorator:
         """
         if isinstance(view, type):
             return self._decorate_class(view)
-        if isinstance(view, staticmethod | classmethod):
+        if isinstance(view, staticmethod | classmethod) or not callable(view):
             raise TypeError(f"cache_response: {view!r} is no view; decorate a function or a method")
         if _is_stand_in(view):
             setattr(view, _MARK, self)
@@ -97,14 +97,19 @@ class ViewDecorator:
         instance, name = bound.__self__, bound.__name__
         wrapper = self._of_method(self._owner(type(instance), name), name, getattr(bound, "__func__", bound))
         answer = wrapper.answer_in_place_of
+        if wrapper.is_async:
 
+            @wraps(view)
+            async def acached(*args: Any, **kwargs: Any) -> Any:
+                return await answer(instance, view, args, kwargs)
+
+            return acached
+
+        @wraps(view)
         def cached(*args: Any, **kwargs: Any) -> Any:
             return answer(instance, view, args, kwargs)
 
-        async def acached(*args: Any, **kwargs: Any) -> Any:
-            return await answer(instance, view, args, kwargs)
-
-        return wraps(view)(acached if wrapper.is_async else cached)
+        return cached
 
     def _owner(self, cls: type, name: str) -> type:
         """The class on which the method was decorated."""

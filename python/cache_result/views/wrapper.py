@@ -1,23 +1,23 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 
 from cache_result import _core
-from cache_result.conf import get_settings
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async
+from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
-from cache_result.responses.exchange import Exchange, Verdict
+from cache_result.responses.exchange import Exchange, ViewFailed
+from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.stored import PASS, StoredResponse
+from cache_result.responses.steps import BYPASSED, steps_of
+from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
-from cache_result.status import CacheStatus
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
@@ -27,12 +27,7 @@ from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, Sy
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_VARIANTS = 4
-"""How often another variant of a response is looked for before the view runs for this request alone."""
-
-_BYPASSED: Metadata = {"cached_at": None, "cache_reset_at": None, "cache_status": CacheStatus.BYPASS}
-
-Answer = tuple[Any, Metadata | None]
+Answer = tuple[Any, Any]
 Mode = str
 
 
@@ -72,7 +67,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         policy = Policy(public, authorization, cast(Any, statuses), set_cache_headers).check(label)
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
-        rules = None if invalidates_on is None else list(invalidates_on)
+        rules = rules_of(invalidates_on, label)
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
@@ -84,10 +79,11 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             cache,
             name,
             single_flight,
-            run=wraps(func)(_fill),
-            parameters=call_parameters(func, rules or ()),
+            run=_filling(func),
+            parameters=call_parameters(func, rules),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
+            of_view=True,
         )
         for rule in definition.rules:
             if rule.rewarm:
@@ -119,37 +115,9 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
     ) -> Exchange:
         view, request = place
         finish = None if self._gate is not None else partial(rest.finalized, view, request)
-        return Exchange(self._policy, self._verdict, request, args, kwargs, run, finish)
-
-    def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, tuple[Any, Any], Answer]:
-        """The steps of an answer: yields in which mode the core is to be called, and is sent what it has,
-        with the metadata, or with whether it is stored."""
-        part = self._part(exchange, mode)
-        look = "peek" if part == "get" and exchange.http.method == "HEAD" else part
-        if look != "bypass":
-            for _ in range(_VARIANTS):
-                found, metadata = yield look
-                if exchange.response is not None:
-                    return exchange.answer_own(metadata), _BYPASSED if exchange.passed else metadata
-                if found is _core.CACHE_MISSING or found == PASS:
-                    break
-                stored = StoredResponse(*found)
-                if exchange.suits(stored):
-                    return exchange.answer_stored(stored, metadata), metadata
-            if part == "peek":
-                return _core.CACHE_MISSING, None
-        _, metadata = yield "bypass"
-        return exchange.answer_own(metadata), metadata
-
-    def _part(self, exchange: Exchange, mode: Mode) -> Mode:
-        """The part that the cache takes in an answer."""
-        if not get_settings().ENABLED:
-            return "peek" if mode == "peek" else "bypass"
-        if mode == "get":
-            mode = self._policy.part(exchange.http)
-        if mode in {"get", "refresh"} and not exchange.may_be_shared():
-            return "bypass"
-        return mode
+        owner = None if not args or rest.is_request(args[0]) else args[0]
+        asker = Identity(self._policy, request, owner)
+        return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
     def _prepared(
         self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -176,7 +144,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         view, request = locate(self.label, args, kwargs)
 
         def do(exchange: Exchange, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            exchange.recognize()
+            exchange.asker.recognize()
             with exchange.asking():
                 return find(args, kwargs)
 
@@ -228,27 +196,34 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             response = await run()
             if changes_its_target(request, response):
                 await sync_to_async(invalidate_target, thread_sensitive=True)(self, args, kwargs)
-            return response, _BYPASSED
+            return response, BYPASSED
         if rest.is_before_checks(view, request):
             return await self._abehind(mode, metadata, view, run)
         prepared = await off_the_loop(self._prepared, view, request, args, kwargs)
         if prepared is None:
-            return await run(), _BYPASSED
+            return await run(), BYPASSED
         return await self._adrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        await off_the_loop(exchange.recognize)
+        recognize = exchange.asker.recognize
+        if exchange.asker.is_at_hand:
+            await off_the_loop(recognize)
+        else:
+            await sync_to_async(recognize, thread_sensitive=True)()
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = await self._drive(part, want, args, kwargs)
+                        try:
+                            found = await self._drive(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
@@ -265,13 +240,13 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
         self._behind_checks(view, do)
         try:
-            return await run(), seen[0] if seen else _BYPASSED
+            return await run(), seen[0] if seen else BYPASSED
         except _Done as done:
             return done.found, None
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
+    ) -> Answer | None:
         """A hit in our own store, whose metadata nobody wants to know."""
         if part != "get" or metadata:
             return None
@@ -299,7 +274,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     async def aget_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """Asyncio twin of ``get_cached_metadata``."""
-        return (await self._aanswer("peek", True, args, kwargs))[1]
+        return cast("Metadata | None", (await self._aanswer("peek", True, args, kwargs))[1])
 
     async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``refresh``."""
@@ -327,27 +302,30 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
             response = run()
             if changes_its_target(request, response):
                 invalidate_target(self, args, kwargs)
-            return response, _BYPASSED
+            return response, BYPASSED
         if rest.is_before_checks(view, request):
             return self._behind(mode, metadata, view, run)
         prepared = self._prepared(view, request, args, kwargs)
         if prepared is None:
-            return run(), _BYPASSED
+            return run(), BYPASSED
         return self._sdrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        exchange.recognize()
+        exchange.asker.recognize()
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = self._run(part, want, args, kwargs)
+                        try:
+                            found = self._run(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
@@ -364,7 +342,7 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 
         self._behind_checks(view, do)
         try:
-            return run(), seen[0] if seen else _BYPASSED
+            return run(), seen[0] if seen else BYPASSED
         except _Done as done:
             return done.found, None
 
@@ -388,7 +366,7 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 
     def get_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """How the response is cached, or None. Never runs the view."""
-        return self._answer("peek", True, args, kwargs)[1]
+        return cast("Metadata | None", self._answer("peek", True, args, kwargs)[1])
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the view and stores its response over the old one, which is served meanwhile."""
@@ -420,9 +398,14 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
 
 
-def _fill(*args: Any, **kwargs: Any) -> Any:
-    """Makes the response to the request that is being answered; what the core runs in place of the view."""
-    return cast(Exchange, asked.get()).fill()
+def _filling(func: Callable[..., Any]) -> Callable[..., Any]:
+    """What the core runs in place of a view: makes the response to the request that is being answered."""
+
+    @wraps(func)
+    def fill(*args: Any, **kwargs: Any) -> Any:
+        return cast(Exchange, asked.get()).fill()
+
+    return fill
 
 
 def _decided_to_store(kept: Any) -> bool:

@@ -134,7 +134,7 @@ async def test_keys(calling, rf):
     explained = await call("explain_key", one)
     assert explained.key == key
     text = str(explained)
-    for part in ("scheme = 'http'", "host = 'testserver'", "user = None", "path = '/'", "page = 1"):
+    for part in ("scheme = 'http'", "host = 'testserver", "user = None", "path = '/'", "page = 1"):
         assert part in text
 
 

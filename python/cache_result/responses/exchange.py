@@ -214,7 +214,7 @@ class Exchange:
 
     def _vary(self, response: HttpResponse, traces: Traces) -> Sequence[str]:
         names = varying_names(response)
-        if "accept" in names and self.asker.payload["type"] is not None:
+        if "accept" in names and self.asker.is_negotiated:
             names.remove("accept")  # the negotiated type is in the key
         if traces.read_session and not self.policy.public:
             names.append(SESSION)

@@ -1,17 +1,16 @@
 """For whom a response is: what tells a request from those that have another answer."""
 
-from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from cache_result.responses.policy import Policy
+from cache_result.responses.project import get_project
 
 SESSION = ":session"
 """Stands in ``StoredResponse.vary`` for what is in the session, which is no header."""
@@ -30,20 +29,14 @@ class Identity:
         self._request = request
         self._http: HttpRequest = getattr(request, "_request", request)
         self._view = view
-
-    @cached_property
-    def user(self) -> tuple[str, Any] | None:
-        """Class and primary key of the authenticated user; None for anybody else. May query the database.
-
-        :raises LookupError: when a user is authenticated who has no primary key.
-        """
-        user: Any = getattr(self._request, "user", None)
-        if user is None or not getattr(user, "is_authenticated", False):
-            return None
-        pk = getattr(user, "pk", None)
-        if pk is None:
-            raise LookupError("an authenticated user without a primary key")
-        return (_name(user.__class__), pk)  # which a lazy object has from the user
+        self.user: tuple[str, Any] | None = None
+        """Class and primary key of the authenticated user; None for anybody else, and where all are alike."""
+        self.is_known = True
+        """Whether the user, if one is authenticated, has a primary key."""
+        self.is_negotiated = False
+        """Whether REST framework has negotiated a type, which then is in the key."""
+        self.payload: dict[str, Any] = {}
+        """Part of the key of every response."""
 
     @property
     def _session(self) -> Any:
@@ -57,8 +50,24 @@ class Identity:
 
     def recognize(self) -> None:
         """Finds out whose request it is. May query the database."""
-        with suppress(LookupError):
-            _ = self.payload
+        if not self._policy.public:
+            self.user, self.is_known = _user(getattr(self._request, "user", None))
+        payload = {"scheme": self._http.scheme, "host": _host(self._http), "user": self.user}
+        if self._view is not None:
+            payload["view"] = _name(type(self._view))
+        if (urls := getattr(self._http, "urlconf", None)) is not None:
+            payload["urls"] = urls.__name__ if isinstance(urls, ModuleType) else str(urls)
+        if (renderer := getattr(self._request, "accepted_renderer", None)) is not None:
+            self.is_negotiated = True
+            payload["format"] = getattr(renderer, "format", None)
+            payload["type"] = self._request.accepted_media_type
+            payload["version"] = getattr(self._request, "version", None)
+        project = get_project()
+        if project.uses_languages:
+            payload["language"] = get_language()
+        if project.uses_time_zones:
+            payload["time zone"] = get_current_timezone_name()
+        self.payload = payload
         session = self._session
         if session is not None and session.session_key:
             accessed = session.accessed
@@ -67,29 +76,7 @@ class Identity:
 
     def may_be_shared(self) -> bool:
         """Whether the answer to this request may come from the cache, by its credentials (RFC 9111, 3.5)."""
-        if self._policy.public:
-            return True
-        try:
-            return self._policy.credentials_allow(self._http, self.user)
-        except LookupError:
-            return False
-
-    @cached_property
-    def payload(self) -> dict[str, Any]:
-        """Part of the key of every response."""
-        renderer = getattr(self._request, "accepted_renderer", None)
-        return {
-            "scheme": self._http.scheme,
-            "host": self._http.get_host(),
-            "user": None if self._policy.public else self.user,
-            "view": None if self._view is None else _name(type(self._view)),
-            "urls": _urlconf(self._http),
-            "format": getattr(renderer, "format", None),
-            "type": getattr(self._request, "accepted_media_type", None),
-            "version": getattr(self._request, "version", None),
-            "language": get_language() if settings.USE_I18N else None,
-            "time zone": get_current_timezone_name() if settings.USE_TZ else None,
-        }
+        return self.is_known and self._policy.credentials_allow(self._http, self.user)
 
     def header(self, name: str) -> str | None:
         """What the request says in a header on which a response depends."""
@@ -130,9 +117,22 @@ def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _urlconf(request: HttpRequest) -> str | None:
-    """The URLs that a middleware has chosen for this request: links are made of them."""
-    chosen: Any = getattr(request, "urlconf", None)
-    if isinstance(chosen, ModuleType):
-        return chosen.__name__
-    return None if chosen is None else str(chosen)
+def _user(user: Any) -> tuple[tuple[str, Any] | None, bool]:
+    """Class and primary key of an authenticated user, and whether he can be told from others."""
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None, True
+    pk = getattr(user, "pk", None)
+    return (_name(user.__class__), pk), pk is not None  # which a lazy object has from the user
+
+
+def _host(request: HttpRequest) -> str:
+    """Host and port as the client says them. Whether they are allowed is asked where they are used."""
+    meta, project = request.META, get_project()
+    host = meta.get("HTTP_HOST")
+    if project.trusts_forwarded_host:
+        host = meta.get("HTTP_X_FORWARDED_HOST", host)
+    if host is None:
+        host = f"{meta.get('SERVER_NAME')}:{meta.get('SERVER_PORT')}"
+    if project.trusts_forwarded_port and (port := meta.get("HTTP_X_FORWARDED_PORT")):
+        host = f"{host} at port {port}"
+    return str(host).lower()

@@ -31,7 +31,8 @@ class StoredResponse(NamedTuple):
     """Milliseconds since the epoch, by the clock of entries."""
     status: int
     reason: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, tuple[str, str]], ...]
+    """By lower-case name: name and value."""
     said: str | None
     """What the view said in ``Cache-Control``."""
     body: bytes
@@ -55,7 +56,7 @@ def capture(
         _core.clock_now() - 1000 * age_of(response),
         response.status_code,
         response.reason_phrase,
-        tuple(response.items()),
+        tuple((name.lower(), (name, value)) for name, value in response.items()),
         said,
         bytes(response.content),
         tuple(vary),
@@ -65,7 +66,7 @@ def capture(
 
 def rebuild(stored: StoredResponse) -> HttpResponse:
     """A response that says what the stored one said, and how old it is (RFC 9111, 5.1)."""
-    headers = {name.lower(): (name, value) for name, value in stored.headers}
+    headers = dict(stored.headers)
     cls = _Redirect if 300 <= stored.status < 400 and "location" in headers else HttpResponse
     response: Any = cls.__new__(cls)
     # As made by the constructor, which checks and encodes anew what was checked when the view said it.

@@ -75,12 +75,6 @@ class ViewDecorator:
         elif name is None:
             name = _name_of_view_function(made_of, view)
         if rest.is_rest_view(made_of):
-            if iscoroutinefunction(view):
-                raise ValueError(
-                    f"cache_response: on {made_of.__module__}.{made_of.__name__}, an async view of REST "
-                    "framework, put @cache_response on the class or below @api_view, so that the cache sits "
-                    "behind authentication and permissions"
-                )
             gate = rest.Gate(made_of, getattr(view, "initkwargs", {}), getattr(view, "actions", None))
         return self._make(view, identity=identity, name=name, gate=gate)
 

@@ -19,7 +19,9 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     candidates = (*args[1:2], kwargs.get("request"), getattr(view, "request", None))
     for request in candidates:
         if rest.is_request(request):
-            return view if view is not None else rest.view_of(request), request
+            return (
+                (rest.view_of(request), request) if view is None else (view, rest.request_of(view, request))
+            )
     raise TypeError(
         f"cache_response: {label} was called without a request; it is for views. Put @cache_result on "
         "functions that have none"

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial, wraps
 from hashlib import blake2b
+from inspect import signature
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
@@ -72,8 +73,9 @@ class ViewDecorator:
         if handler is not None:
             identity = handler
             view = _with_signature_of(handler, view)
-        elif name is None:
-            name = _name_of_view_function(made_of, view)
+        else:
+            name = name or _name_of_view_function(made_of, view)
+            view = _named_after(made_of, view)
         if rest.is_rest_view(made_of):
             gate = rest.Gate(made_of, getattr(view, "initkwargs", {}), getattr(view, "actions", None))
         return self._make(view, identity=identity, name=name, gate=gate)
@@ -204,12 +206,26 @@ def _with_signature_of(function: Any, view: Any) -> Callable[..., Any]:
     return call
 
 
+def _named_after(cls: type, view: Any) -> Callable[..., Any]:
+    """``view``, which ``as_view()`` has made, under the name of its class."""
+
+    def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+        return view(request, *args, **kwargs)
+
+    own = signature(call)  # that of the view may be its class's
+    wraps(view)(call)
+    cast(Any, call).__signature__ = own
+    call.__module__, call.__qualname__ = cls.__module__, f"{cls.__qualname__}.as_view.<locals>.view"
+    return call
+
+
 def _name_of_view_function(cls: type, view: Any) -> str | None:
     """A stable name for what ``as_view()`` has made; None where its options have none."""
     name = _name(cls, "as_view")
     options = (
         getattr(view, "view_initkwargs", None) or getattr(view, "initkwargs", None) or {},
         getattr(view, "actions", None) or {},
+        list(_decorators_of(view)),
     )
     if name is None or not any(options):
         return name
@@ -217,3 +233,10 @@ def _name_of_view_function(cls: type, view: Any) -> str | None:
         return f"{name}#{blake2b(_core.canonical_bytes(options), digest_size=8).hexdigest()}"
     except (TypeError, ValueError):
         return None
+
+
+def _decorators_of(view: Any) -> Iterator[str]:
+    """Names of what is around a view function."""
+    while (inner := getattr(view, "__wrapped__", None)) is not None and not isinstance(inner, type):
+        yield getattr(getattr(view, "__code__", None), "co_qualname", type(view).__qualname__)
+        view = inner

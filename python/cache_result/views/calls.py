@@ -29,15 +29,17 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
 
 
 def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature:
-    """The parameters of a view; with those arguments of its URL that rules map and that it takes as
-    ``**kwargs`` each by name."""
+    """The parameters of a view; with the request (``def dispatch(self, *args, **kwargs)``), and with those
+    arguments of its URL that rules map and that it takes as ``**kwargs``, each by name."""
     found = signature(func)
     parameters = list(found.parameters.values())
-    rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
-    if rest_of_them is None:
-        return found
-    mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
-    missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
-    at = parameters.index(rest_of_them)
-    parameters[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
+    kinds = [parameter.kind for parameter in parameters]
+    if "request" not in found.parameters and Parameter.VAR_POSITIONAL in kinds[:2]:
+        at = kinds.index(Parameter.VAR_POSITIONAL)
+        if not at or parameters[0].name == "self":
+            parameters.insert(at, Parameter("request", Parameter.POSITIONAL_OR_KEYWORD))
+    if Parameter.VAR_KEYWORD in kinds:
+        mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
+        missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
+        parameters[-1:-1] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
     return found.replace(parameters=parameters)

@@ -104,6 +104,11 @@ class Checked:
     in_front: bool
     """Whether the cache is in front of the view function, which makes an instance of its own."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the view is to say what is wrong with the request."""
+        return self.refusal is not None or str(self.http.method).lower() not in self.view.http_method_names
+
     def is_of(self, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a call of the view is the one that was checked."""
         return request is self.http and args == self.args and kwargs == self.kwargs

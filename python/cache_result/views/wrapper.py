@@ -122,9 +122,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             if isinstance(request, HttpRequest):
                 return None  # a handler that was called without `dispatch`; nobody knows how to render it
             finish = partial(rest.finalized, view, request)
-        if (checked is not None and checked.refusal is not None) or not rest.may_be_shared(
-            request, self._policy
-        ):
+        if (checked is not None and checked.is_refused) or not rest.may_be_shared(request, self._policy):
             return None
         return Exchange(self._policy, self._verdict, request, args, kwargs, run, finish)
 

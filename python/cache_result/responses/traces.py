@@ -11,6 +11,8 @@ from cache_result.responses.policy import CONDITIONAL
 _CSRF = "CSRF_COOKIE_NEEDS_UPDATE"
 """Set in ``request.META`` when a token was put into the page; see ``django.middleware.csrf``."""
 
+_NOBODY = object()
+
 
 class Traces:
     """What a view has done while it ran."""
@@ -31,7 +33,7 @@ def watched(request: HttpRequest) -> Iterator[Traces]:
     session: Any = getattr(request, "session", None)
     accessed, modified = getattr(session, "accessed", False), getattr(session, "modified", False)
     renewed = request.META.pop(_CSRF, None)
-    hidden = _hide(request)
+    hidden, known = _hide(request), _known(request)
     if session is not None:
         session.accessed = session.modified = False
     try:
@@ -42,6 +44,9 @@ def watched(request: HttpRequest) -> Iterator[Traces]:
             traces.private = session.modified
             session.accessed, session.modified = accessed or session.accessed, modified or session.modified
         traces.private = traces.private or bool(request.META.get(_CSRF)) or _shows_messages(request)
+        traces.private = traces.private or any(
+            a is not b for a, b in zip(known, _known(request), strict=True)
+        )
         if renewed and not request.META.get(_CSRF):
             request.META[_CSRF] = renewed
         if hidden:
@@ -54,6 +59,12 @@ def _hide(request: HttpRequest) -> dict[str, Any]:
     if hidden:
         vars(request).pop("headers", None)  # which Django keeps
     return hidden
+
+
+def _known(request: HttpRequest) -> tuple[Any, Any]:
+    """User and credentials as a view finds them. Where it puts others in their place (by a view of REST
+    framework that it calls), it answers somebody whom the key does not name."""
+    return vars(request).get("user"), vars(request).get("auth", _NOBODY)
 
 
 def _shows_messages(request: HttpRequest) -> bool:

@@ -140,8 +140,8 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 stored = StoredResponse(*found)
                 if exchange.suits(stored):
                     return exchange.answer_stored(stored, metadata), metadata
-            if part == "peek":
-                return _core.CACHE_MISSING, None
+        if mode == "peek":
+            return _core.CACHE_MISSING, None
         _, metadata = yield "bypass"
         return exchange.answer_own(metadata), metadata
 
@@ -151,9 +151,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             return "peek" if mode == "peek" else "bypass"
         if mode == "get":
             mode = self._policy.part(exchange.http)
-        if mode in {"get", "refresh"} and not exchange.may_be_shared():
-            return "bypass"
-        return mode
+        return mode if exchange.may_be_shared() else "bypass"
 
     def _is_before_checks(self, view: Any, request: Any) -> bool:
         """Whether the checks of a view of REST framework lie behind this cache."""

@@ -18,7 +18,9 @@ from tests.responses.rest.counting import CHECKS, count
 
 
 def answer(request):
-    return Response({"run": count("run"), "user": str(request.user), "tenant": request.headers.get("X-Tenant")})
+    return Response(
+        {"run": count("run"), "user": str(request.user), "tenant": request.headers.get("X-Tenant")}
+    )
 
 
 def forms(decorator, **attributes):

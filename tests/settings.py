@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django_rq",
     "django_q",
+    "rest_framework",  # for the templates of its browsable API
     "cache_result",
     "tests.app",
 ]

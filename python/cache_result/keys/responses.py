@@ -53,7 +53,7 @@ class ResponseCacheKeyConstructor(KeyConstructor):
 
     url = ViewKwargsKeyField(partition=True)
     path = RequestValueKeyField("path")
-    query = QueryParamsKeyField("*")
+    query = QueryParamsKeyField("*", sort_lists=False)  # of values for one parameter a view takes the last
 
     class Meta:
         """Options."""

@@ -70,6 +70,8 @@ class ViewDecorator:
             return self._make(view)
         identity, name, gate = view, self._options["name"], None
         handler = _api_view_function(made_of)
+        if isinstance(handler, CachedResponseWrapper):  # below `@api_view` too, where it has the plain name
+            name = name or f"{handler.label}.as_view"
         if handler is not None:
             identity = handler
             view = _with_signature_of(handler, view)

@@ -164,7 +164,8 @@ def told(response):
 )
 @pytest.mark.parametrize("view", ["Renderers", "Front"])
 def test_each_type_has_its_own(api, view, accept, type_):
-    others = [api.get(f"/{view}/", HTTP_ACCEPT=other) for other in ("application/json; indent=2", "text/plain")]
+    types = ("application/json; indent=2", "text/plain")
+    others = [api.get(f"/{view}/", HTTP_ACCEPT=other) for other in types]
     first = api.get(f"/{view}/", HTTP_ACCEPT=accept)
     before = counts.copy()
     second = api.get(f"/{view}/", HTTP_ACCEPT=accept)
@@ -229,7 +230,8 @@ def test_vary_is_merged(api):
 
 
 def test_languages(api):
-    words = [api.get("/Worded/", HTTP_ACCEPT_LANGUAGE=code).json()["word"] for code in ("en", "de", "en", "de")]
+    answers = [api.get("/Worded/", HTTP_ACCEPT_LANGUAGE=code) for code in ("en", "de", "en", "de")]
+    words = [answer.json()["word"] for answer in answers]
     assert words == ["Yes", "Ja", "Yes", "Ja"]
     assert counts["run"] == 2
 

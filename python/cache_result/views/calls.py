@@ -19,9 +19,9 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     candidates = (*args[1:2], kwargs.get("request"), getattr(view, "request", None))
     for request in candidates:
         if rest.is_request(request):
-            return (
-                (rest.view_of(request), request) if view is None else (view, rest.request_of(view, request))
-            )
+            if view is None:
+                return rest.view_of(request), request
+            return view, rest.request_of(view, request)
     raise TypeError(
         f"cache_response: {label} was called without a request; it is for views. Put @cache_result on "
         "functions that have none"
@@ -29,17 +29,34 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
 
 
 def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature:
-    """The parameters of a view; with the request (``def dispatch(self, *args, **kwargs)``), and with those
-    arguments of its URL that rules map and that it takes as ``**kwargs``, each by name."""
+    """The parameters of a view, of which one is ``request`` whatever its own name for it is; with those
+    arguments of its URL that rules map and that it takes as ``**kwargs`` each by name."""
     found = signature(func)
     parameters = list(found.parameters.values())
-    kinds = [parameter.kind for parameter in parameters]
-    if "request" not in found.parameters and Parameter.VAR_POSITIONAL in kinds[:2]:
-        at = kinds.index(Parameter.VAR_POSITIONAL)
-        if not at or parameters[0].name == "self":
+    at = _place_of_request(func, parameters)
+    if at is not None and "request" not in found.parameters:
+        if parameters[at].kind is Parameter.VAR_POSITIONAL:  # def dispatch(self, *args, **kwargs)
             parameters.insert(at, Parameter("request", Parameter.POSITIONAL_OR_KEYWORD))
-    if Parameter.VAR_KEYWORD in kinds:
-        mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
-        missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
-        parameters[-1:-1] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
+        else:
+            parameters[at] = parameters[at].replace(name="request")
+        found = found.replace(parameters=parameters)
+    rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
+    if rest_of_them is None:
+        return found
+    mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
+    missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
+    at = parameters.index(rest_of_them)
+    parameters[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]
     return found.replace(parameters=parameters)
+
+
+def _place_of_request(func: Callable[..., Any], parameters: list[Parameter]) -> int | None:
+    """Which parameter is the request, or begins with it; None where it comes from the view of a method."""
+    at = 0
+    if parameters and parameters[0].name in {"self", "view"}:
+        at = 1
+    if len(parameters) <= at or parameters[at].kind in {Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD}:
+        return None
+    if parameters[at].kind is Parameter.VAR_POSITIONAL:
+        return at
+    return at if not at or getattr(func, "__name__", "") in {"get", "head", "dispatch"} else None

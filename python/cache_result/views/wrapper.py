@@ -81,6 +81,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             parameters=call_parameters(func, rules or ()),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
+            of_view=True,
         )
         for rule in definition.rules:
             if rule.rewarm:

@@ -8,7 +8,7 @@ from inspect import signature
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.views import View
 
 from cache_result import _core
@@ -205,7 +205,7 @@ def _with_signature_of(function: Any, view: Any) -> Callable[..., Any]:
 
     call.__dict__.update(vars(view))
     wraps(function, updated=())(call)
-    return call
+    return _as_async_as(view, call)
 
 
 def _named_after(cls: type, view: Any) -> Callable[..., Any]:
@@ -218,7 +218,11 @@ def _named_after(cls: type, view: Any) -> Callable[..., Any]:
     wraps(view)(call)
     cast(Any, call).__signature__ = own
     call.__module__, call.__qualname__ = cls.__module__, f"{cls.__qualname__}.as_view.<locals>.view"
-    return call
+    return _as_async_as(view, call)
+
+
+def _as_async_as(view: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    return markcoroutinefunction(call) if iscoroutinefunction(view) else call
 
 
 def _name_of_view_function(cls: type, view: Any) -> str | None:

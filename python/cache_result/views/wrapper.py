@@ -193,9 +193,23 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             explain = super().explain_key
             return self._with_key(lambda args, kwargs: explain(*args, **kwargs), args, kwargs)
 
+    async def _away(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``find`` says of a call, where it may query the database and run the checks of a view."""
+        if self._gate is None and not self._dispatches:
+            return await off_the_loop(find, *args, **kwargs)
+        return await sync_to_async(find, thread_sensitive=True)(*args, **kwargs)
+
+    async def aget_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Asyncio twin of ``get_cache_key``."""
+        return cast(str, await self._away(self.get_cache_key, *args, **kwargs))
+
+    async def aexplain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """Asyncio twin of ``explain_key``."""
+        return cast(KeyExplanation, await self._away(self.explain_key, *args, **kwargs))
+
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
-        key, own, _ = await off_the_loop(self._with_key, self._parts, args, kwargs)
+        key, own, _ = await self._away(self._with_key, self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own, (self.label,))
         await self._atell("delete_cache", args, kwargs)
 

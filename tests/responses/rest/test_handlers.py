@@ -1,4 +1,4 @@
-"""Around a handler: errors, `finalize_response`, permissions of objects, what a miss and a hit give to code."""
+"""Around a handler: errors, `finalize_response`, permissions of objects, what is left to code."""
 
 import pytest
 from django.http import Http404, HttpResponse, JsonResponse

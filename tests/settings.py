@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "cache_result",
     "tests.app",
 ]
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 MIGRATION_MODULES = {"contenttypes": None, "auth": None, "django_rq": None, "django_q": None}
 
 

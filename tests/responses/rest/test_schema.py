@@ -139,7 +139,8 @@ def site(cached):
     router.register("read-only", ReadOnly, basename="read-only")
     classes = (Method, MethodBelow, DecoratedMethod, DecoratedBelow, Dispatched, Whole)
     functions = {
-        "above": above, "described_above": described_above, "below": below, "described_below": described_below,
+        "above": above, "described_above": described_above,
+        "below": below, "described_below": described_below,
     }  # fmt: skip
     return [
         *(path(f"{name}/<int:pk>/", view) for name, view in functions.items()),

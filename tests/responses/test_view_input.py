@@ -66,7 +66,7 @@ async def apredicate(response):
             "can have no request",
         ),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_options(respond, options, error, says):
     with pytest.raises(error, match=says):

@@ -11,6 +11,8 @@ from cache_result.responses.policy import CONDITIONAL
 _CSRF = "CSRF_COOKIE_NEEDS_UPDATE"
 """Set in ``request.META`` when a token was put into the page; see ``django.middleware.csrf``."""
 
+_NOBODY = object()
+
 
 class Traces:
     """What a view has done while it ran."""
@@ -33,7 +35,7 @@ def watched(request: HttpRequest) -> Iterator[Traces]:
     session: Any = getattr(request, "session", None)
     accessed, modified = getattr(session, "accessed", False), getattr(session, "modified", False)
     renewed = request.META.pop(_CSRF, None)
-    hidden = _hide(request)
+    hidden, known = _hide(request), _known(request)
     if session is not None:
         session.accessed = session.modified = False
     try:
@@ -49,6 +51,7 @@ def watched(request: HttpRequest) -> Iterator[Traces]:
             or bool(request.META.get(_CSRF))
             or bool(getattr(request, "_csp_nonce", None))  # of Django 6 and of django-csp
             or _has_messages(request)
+            or any(a is not b for a, b in zip(known, _known(request), strict=True))
         )
         if renewed and not request.META.get(_CSRF):
             request.META[_CSRF] = renewed
@@ -62,6 +65,12 @@ def _hide(request: HttpRequest) -> dict[str, Any]:
     if hidden:
         vars(request).pop("headers", None)  # which Django keeps
     return hidden
+
+
+def _known(request: HttpRequest) -> tuple[Any, Any]:
+    """User and credentials as a view finds them. Where it puts others in their place (by a view of REST
+    framework that it calls), it answers somebody whom the key does not name."""
+    return vars(request).get("user"), vars(request).get("auth", _NOBODY)
 
 
 def _looks_at_messages(request: HttpRequest) -> bool:

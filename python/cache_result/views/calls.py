@@ -19,7 +19,9 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     candidates = (*args[1:2], kwargs.get("request"), getattr(view, "request", None))
     for request in candidates:
         if rest.is_request(request):
-            return view if view is not None else rest.view_of(request), request
+            if view is None:
+                return rest.view_of(request), request
+            return view, rest.request_of(view, request)
     raise TypeError(
         f"cache_response: {label} was called without a request; it is for views. Put @cache_result on "
         "functions that have none"
@@ -51,7 +53,7 @@ def _with_request(func: Callable[..., Any], parameters: list[Parameter]) -> list
     at = int(of_method)
     if of_method and getattr(func, "__name__", "") not in {"get", "head", "dispatch"}:
         return parameters
-    if len(parameters) == at or parameters[at].kind is Parameter.KEYWORD_ONLY:
+    if len(parameters) == at or parameters[at].kind in {Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD}:
         return parameters
     request = Parameter("request", Parameter.POSITIONAL_OR_KEYWORD)
     if parameters[at].kind is Parameter.VAR_POSITIONAL:

@@ -5,6 +5,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
+from django.http import HttpRequest
 
 from cache_result import _core
 from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
@@ -29,13 +30,6 @@ T = TypeVar("T")
 
 Answer = tuple[Any, Any]
 Mode = str
-
-
-class _Done(BaseException):
-    """Leaves a view's ``dispatch`` with what was found behind its checks."""
-
-    def __init__(self, found: Any) -> None:
-        self.found = found
 
 
 class CachedResponseWrapper(CachedWrapper[P, T]):
@@ -97,71 +91,77 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self = cls._make(func, definition, ttl, cache, single_flight)
         self._policy = policy
         self._gate = gate
+        self._dispatches = getattr(func, "__name__", None) == "dispatch"
         self._verdict = Verdict(label, predicate, lifetime)
         return self
 
     _policy: Policy
     _gate: rest.Gate | None
+    _dispatches: bool
     _verdict: Verdict
 
     # --- what sync and async views have in common
 
     def _exchange(
         self,
-        place: tuple[Any, Any],
+        view: Any,
+        request: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         run: Callable[[], Any],
+        checked: rest.Checked | None,
+    ) -> Exchange | None:
+        """What is to be answered; None where the cache has no part in it."""
+        finish = None
+        if checked is not None:
+            request = checked.request
+        elif rest.is_rest_view(view):
+            if isinstance(request, HttpRequest):
+                return None  # a handler that was called without `dispatch`; nobody knows how to render it
+            finish = partial(rest.finalized, view, request)
+        if (checked is not None and checked.is_refused) or not rest.may_be_shared(request, self._policy):
+            return None
+        return self._exchange_with(request, args, kwargs, run, finish)
+
+    def _exchange_with(
+        self,
+        request: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Callable[[], Any],
+        finish: Callable[[Any], Any] | None = None,
     ) -> Exchange:
-        view, request = place
-        finish = None if self._gate is not None else partial(rest.finalized, view, request)
         owner = None if not args or rest.is_request(args[0]) else args[0]
         asker = Identity(self._policy, request, owner)
         return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
-    def _prepared(
-        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
-        """View and request behind the checks of a view function of REST framework; None where it refuses."""
-        if self._gate is None:
-            return view, request
-        return self._gate.prepare(request, args[1:], kwargs)
+    def _is_before_checks(self, view: Any, request: Any) -> bool:
+        """Whether the checks of a view of REST framework lie behind this cache."""
+        if self._gate is not None:
+            return True
+        return self._dispatches and isinstance(request, HttpRequest) and rest.is_rest_view(view)
 
-    def _behind_checks(
-        self, view: Any, do: Callable[[Exchange, tuple[Any, ...], dict[str, Any]], Any]
-    ) -> None:
-        """Has ``do`` called with the exchange where ``view.dispatch`` calls its handler."""
-
-        def answer(handler: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            run = partial(handler, request, *args, **kwargs)
-            exchange = self._exchange((view, request), (view, request, *args), kwargs, run)
-            return do(exchange, exchange.args, kwargs)
-
-        rest.put_behind_checks(view, answer)
+    def _check(
+        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any], throttle: bool = True
+    ) -> rest.Checked:
+        in_front = self._gate is not None
+        args = args[1:] if in_front else args[2:]
+        if self._gate is not None:
+            view = self._gate.view(request, args, kwargs)
+        return rest.check(view, request, args, kwargs, in_front=in_front, throttle=throttle)
 
     def _with_key(self, find: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What ``find`` says of a call, once it is known whose response it is about."""
         view, request = locate(self.label, args, kwargs)
-
-        def do(exchange: Exchange, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            exchange.asker.recognize()
-            with exchange.asking():
-                return find(args, kwargs)
-
-        def leave(*given: Any) -> None:
-            raise _Done(do(*given))
-
-        if rest.is_before_checks(view, request):
-            self._behind_checks(view, leave)
-            try:
-                cast(Any, self.func)(*args, **kwargs)
-            except _Done as done:
-                return done.found
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        return do(self._exchange(prepared, args, kwargs, lambda: None), args, kwargs)
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs, throttle=False)
+            if checked.refusal is not None:
+                raise ValueError(f"cache_response: {self.label} refuses this request") from checked.refusal
+            request = checked.request
+        exchange = self._exchange_with(request, args, kwargs, lambda: None)
+        exchange.asker.recognize()
+        with exchange.asking():
+            return find(args, kwargs)
 
     if not TYPE_CHECKING:
 
@@ -174,9 +174,23 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             explain = super().explain_key
             return self._with_key(lambda args, kwargs: explain(*args, **kwargs), args, kwargs)
 
+    async def _away(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``find`` says of a call, where it may query the database and run the checks of a view."""
+        if self._gate is None and not self._dispatches:
+            return await off_the_loop(find, *args, **kwargs)
+        return await sync_to_async(find, thread_sensitive=True)(*args, **kwargs)
+
+    async def aget_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Asyncio twin of ``get_cache_key``."""
+        return cast(str, await self._away(self.get_cache_key, *args, **kwargs))
+
+    async def aexplain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """Asyncio twin of ``explain_key``."""
+        return cast(KeyExplanation, await self._away(self.explain_key, *args, **kwargs))
+
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
-        key, own, _ = await off_the_loop(self._with_key, self._parts, args, kwargs)
+        key, own, _ = await self._away(self._with_key, self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own, (self.label,))
         await self._atell("delete_cache", args, kwargs)
 
@@ -197,12 +211,14 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             if changes_its_target(request, response):
                 await sync_to_async(invalidate_target, thread_sensitive=True)(self, args, kwargs)
             return response, BYPASSED
-        if rest.is_before_checks(view, request):
-            return await self._abehind(mode, metadata, view, run)
-        prepared = await off_the_loop(self._prepared, view, request, args, kwargs)
-        if prepared is None:
-            return await run(), BYPASSED
-        return await self._adrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = await sync_to_async(self._check, thread_sensitive=True)(view, request, args, kwargs)
+            run = partial(_arun_checked, checked, run)
+        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return await self._adrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (await run(), BYPASSED)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
         recognize = exchange.asker.recognize
@@ -227,22 +243,6 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
-
-    async def _abehind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        async def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = await self._adrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return await run(), seen[0] if seen else BYPASSED
-        except _Done as done:
-            return done.found, None
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -303,12 +303,14 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
             if changes_its_target(request, response):
                 invalidate_target(self, args, kwargs)
             return response, BYPASSED
-        if rest.is_before_checks(view, request):
-            return self._behind(mode, metadata, view, run)
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            return run(), BYPASSED
-        return self._sdrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs)
+            run = partial(_run_checked, checked, run)
+        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return self._sdrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (run(), BYPASSED)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
         exchange.asker.recognize()
@@ -329,22 +331,6 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
-
-    def _behind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = self._sdrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return run(), seen[0] if seen else BYPASSED
-        except _Done as done:
-            return done.found, None
 
     def answer_in_place_of(
         self, view: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -406,6 +392,16 @@ def _filling(func: Callable[..., Any]) -> Callable[..., Any]:
         return cast(Exchange, asked.get()).fill()
 
     return fill
+
+
+def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return run()
+
+
+async def _arun_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return await run()
 
 
 def _decided_to_store(kept: Any) -> bool:

@@ -1,6 +1,7 @@
 """A cache in front of `dispatch`: what was checked is taken over once, by the very call that was checked."""
 
 import threading
+from functools import wraps
 
 import pytest
 from django.http import HttpResponseNotFound
@@ -9,7 +10,7 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from rest_framework.decorators import api_view
 from rest_framework.exceptions import APIException, Throttled
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import BasePermission, IsAdminUser
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
@@ -38,6 +39,24 @@ class Heir(Guarded):
     def initial(self, request, *args, **kwargs):
         count("heir")
         super().initial(request, *args, **kwargs)
+
+
+class Closed(Guarded):
+    permission_classes = (IsAdminUser,)
+
+
+def renaming_method(method):
+    @wraps(method)
+    def inner(request, pk):
+        return method(request, pk=pk + 1)
+
+    return inner
+
+
+class RenamingDispatch(Guarded):
+    @method_decorator([cached, renaming_method])
+    def dispatch(self, *args, **kwargs):
+        return super().dispatch(*args, **kwargs)
 
 
 class Stateful(APIView):
@@ -126,6 +145,20 @@ def repeating(view):
     return inner
 
 
+def trying(first):
+    """Calls one view with the request, and then the one that it decorates."""
+
+    def decorator(view):
+        def inner(request, pk):
+            counts["tried"] = first(request, pk=pk).status_code
+            return view(request, pk=pk)
+
+        inner.cls, inner.initkwargs = view.cls, view.initkwargs
+        return inner
+
+    return decorator
+
+
 def short(view):
     """Answers in place of a view."""
 
@@ -159,6 +192,7 @@ urlpatterns = [
     path("outer/<int:pk>/", outer),
     path("renaming/<int:pk>/", cached(renaming(Guarded.as_view()))),
     path("repeating/<int:pk>/", repeating(Guarded.as_view())),
+    path("renaming-dispatch/<int:pk>/", RenamingDispatch.as_view()),
     path("stateful/", cached(Stateful.as_view())),
     path("dispatching-stateful/", DispatchingStateful.as_view()),
     path("set/", cached(Set.as_view({"get": "list"}))),
@@ -223,6 +257,32 @@ def test_other_arguments_are_checked_anew(api):
         assert api.get("/renaming/1/").json() == {"run": number, "pk": 2}  # and the cache has no part in it
     assert api.get("/renaming/2/").status_code == 403
     assert counts["permission"] == 6
+
+
+def test_other_arguments_of_dispatch_are_checked_anew(api):
+    assert api.get("/renaming-dispatch/1/").json() == {"run": 1, "pk": 2}
+    assert api.get("/renaming-dispatch/2/").status_code == 403
+    assert counts["permission"] == 4
+
+
+def test_what_was_checked_for_one_class_is_nothing_to_its_heirs(rf):
+    view = Guarded.as_view()
+    front = cache_response(ttl=60, name="test_gate.trying_closed")(trying(Closed.as_view())(view))
+    assert front(rf.get("/"), pk=2).data == {"run": 1, "pk": 2}
+    assert counts["tried"] == 403
+
+
+def test_what_was_checked_is_good_for_one_call(rf):
+    view = Guarded.as_view()
+    front = cache_response(ttl=60, name="test_gate.trying_twice")(trying(view)(view))
+    assert front(rf.get("/"), pk=2).data == {"run": 2, "pk": 2}
+    assert (counts["tried"], counts["permission"], counts["throttle"]) == (200, 2, 4)
+
+
+def test_a_class_is_prepared_for_gates_once():
+    before = Guarded.dispatch
+    cache_response(ttl=60, name="test_gate.once_more")(Guarded.as_view())
+    assert Guarded.dispatch is before
 
 
 def test_a_hit_leaves_nothing_behind_on_its_request(api):

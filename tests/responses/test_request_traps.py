@@ -10,6 +10,7 @@ import threading
 import weakref
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
@@ -418,7 +419,7 @@ async def test_lazy_users_of_async_views(respond, serve):
     serve(view)
     clients = [AsyncClient(), AsyncClient(), AsyncClient()]
     for client, name in zip(clients, ("alice", "bob"), strict=False):
-        await client.aforce_login(await User.objects.acreate(username=name))
+        await sync_to_async(client.force_login)(await User.objects.acreate(username=name))
     said = [body(await client.get("/")) for client in (*clients, *clients)]
     assert said == ["run 1 alice", "run 2 bob", "run 3 nobody"] * 2
 

@@ -55,7 +55,8 @@ impl Vault {
     }
 
     /// Whether an entry is valid: its time is not over, and its generations are current.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn is_valid(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
         !entry.is_over(now)
@@ -228,7 +229,8 @@ impl View {
     }
 
     /// The valid entry of a call, by its canonical bytes.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, family: &Family, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         let entry = self.vault.store.find(KeyRef::call(family, canonical))?;
         self.vault.is_valid(&entry).then_some(entry)

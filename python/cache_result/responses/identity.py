@@ -25,11 +25,10 @@ _SECRET = frozenset({"authorization", "cookie", SESSION})
 class Identity:
     """Whose request it is, and what it asks for beside its URL."""
 
-    def __init__(self, policy: Policy, request: Any, view: Any) -> None:
+    def __init__(self, policy: Policy, request: Any) -> None:
         self._policy = policy
         self._request = request
         self._http: HttpRequest = getattr(request, "_request", request)
-        self._view = view
 
     @cached_property
     def user(self) -> tuple[str, Any] | None:
@@ -43,7 +42,8 @@ class Identity:
         pk = getattr(user, "pk", None)
         if pk is None:
             raise LookupError("an authenticated user without a primary key")
-        return (_name(user.__class__), pk)  # which a lazy object has from the user
+        cls = user.__class__  # which a lazy object has from the user
+        return (f"{cls.__module__}.{cls.__qualname__}", pk)
 
     @property
     def _session(self) -> Any:
@@ -82,7 +82,6 @@ class Identity:
             "scheme": self._http.scheme,
             "host": self._http.get_host(),
             "user": None if self._policy.public else self.user,
-            "view": None if self._view is None else _name(type(self._view)),
             "urls": _urlconf(self._http),
             "format": getattr(renderer, "format", None),
             "type": getattr(self._request, "accepted_media_type", None),
@@ -124,10 +123,6 @@ class Identity:
     def remember(self) -> None:
         """Notes what the session says now, before a view changes it."""
         _ = self._in_session
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _urlconf(request: HttpRequest) -> str | None:

@@ -15,7 +15,7 @@ from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKey
 from cache_result.responses.exchange import Exchange, ViewFailed
 from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.steps import BYPASSED, steps_of
+from cache_result.responses.steps import BYPASSED, part_of, steps_of
 from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
 from cache_result.threads import off_the_loop
@@ -71,7 +71,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
             # What is decided while the response is at hand; the core is given what is kept of it.
-            0 if ttl == 0 else _decided_ttl,
+            _decided_ttl,
             rules,
             _decided_to_store,
             None,
@@ -114,8 +114,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
     ) -> Exchange:
         view, request = place
         finish = None if self._gate is not None else partial(rest.finalized, view, request)
-        owner = None if not args or rest.is_request(args[0]) else args[0]
-        asker = Identity(self._policy, request, owner)
+        asker = Identity(self._policy, request)
         return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish)
 
     def _prepared(
@@ -201,13 +200,11 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         return await self._adrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        recognize = exchange.asker.recognize
-        if exchange.asker.is_at_hand:
-            await off_the_loop(recognize)
-        else:
-            await sync_to_async(recognize, thread_sensitive=True)()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            await self._recognize(exchange.asker)
         args, kwargs = exchange.args, exchange.kwargs
-        steps = steps_of(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
@@ -221,6 +218,13 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
+
+    @staticmethod
+    async def _recognize(asker: Identity) -> None:
+        if asker.is_at_hand:
+            await off_the_loop(asker.recognize)
+        else:
+            await sync_to_async(asker.recognize, thread_sensitive=True)()
 
     async def _abehind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
         seen: list[Metadata | None] = []
@@ -302,9 +306,11 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
         return self._sdrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        exchange.asker.recognize()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            exchange.asker.recognize()
         args, kwargs = exchange.args, exchange.kwargs
-        steps = steps_of(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:

@@ -1,7 +1,7 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial, wraps
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -21,6 +21,7 @@ from cache_result.rules import InvalidationRule
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
+from cache_result.views.filling import decided_to_store, decided_ttl, filling
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, SyncCachedWrapper
 
 P = ParamSpec("P")
@@ -71,14 +72,14 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
             # What is decided while the response is at hand; the core is given what is kept of it.
-            _decided_ttl,
+            decided_ttl,
             rules,
-            _decided_to_store,
+            decided_to_store,
             None,
             cache,
             name,
             single_flight,
-            run=_filling(func),
+            run=filling(func),
             parameters=call_parameters(func, rules),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
@@ -381,6 +382,12 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]], AsyncCachedWrapper[P, T]):
     """The wrapper of an async view."""
 
+    if TYPE_CHECKING:
+
+        async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]: ...
+        async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+        async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
         return cast(T, (await self._aanswer("get", False, args, kwargs))[0])
@@ -391,21 +398,3 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         """The response to a call of ``method``, which is bound to ``view``."""
         run = partial(method, *args, **kwargs)
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
-
-
-def _filling(func: Callable[..., Any]) -> Callable[..., Any]:
-    """What the core runs in place of a view: makes the response to the request that is being answered."""
-
-    @wraps(func)
-    def fill(*args: Any, **kwargs: Any) -> Any:
-        return cast(Exchange, asked.get()).fill()
-
-    return fill
-
-
-def _decided_to_store(kept: Any) -> bool:
-    return cast(Exchange, asked.get()).storable
-
-
-def _decided_ttl(kept: Any) -> float | None:
-    return cast(Exchange, asked.get()).ttl

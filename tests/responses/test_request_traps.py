@@ -168,6 +168,24 @@ def test_what_the_session_said_before_the_view_counts(respond, rf):
     assert body(view(asking("x"))) == "['x', 'x']"
 
 
+def test_a_session_that_cannot_be_saved(respond, rf):
+    """A middleware keeps something in it for as long as the request lasts."""
+    runs = itertools.count(1)
+
+    class Session(SessionBase):
+        def load(self):
+            return {"object": object()}
+
+    @respond
+    def view(request):
+        return HttpResponse(f"run {next(runs)} {len(request.session.keys())}")
+
+    for run in (1, 2):
+        request = rf.get("/")
+        request.session = Session("12345678")
+        assert body(view(request)) == f"run {run} 1"
+
+
 # --- messages
 
 

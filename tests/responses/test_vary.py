@@ -127,11 +127,11 @@ def test_vary_on_cookie(counted, serve):
 
 
 def test_secrets_in_vary_are_not_in_the_cache(counted, serve, monkeypatch):
-    serve(counted(through=vary_on_headers("Cookie", "Authorization"), public=True))
+    serve(counted(through=vary_on_headers("Cookie", "Authorization", "X-Api-Key"), public=True))
     client = Client()
     client.cookies["sessionid"] = "c00kie-s3cret"
     for secret in ("t0ken", "an0ther"):
-        client.get("/", headers={"Authorization": secret})
+        client.get("/", headers={"Authorization": secret, "X-Api-Key": secret})
     stored = [str(item) for item in caches["default"]._cache.items()]
     assert len(stored) > 2
     assert not any("c00kie" in item or "t0ken" in item or "an0ther" in item for item in stored)

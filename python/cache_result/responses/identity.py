@@ -1,5 +1,6 @@
 """For whom a response is: what tells a request from those that have another answer."""
 
+import secrets
 from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2b
@@ -17,9 +18,6 @@ SESSION = ":session"
 """Stands in ``StoredResponse.vary`` for what is in the session, which is no header."""
 MESSAGES = ":messages"
 """The same for whether there are messages (``django.contrib.messages``) to be shown."""
-
-_SECRET = frozenset({"authorization", "cookie", SESSION})
-"""Are kept as digests: whoever reads the cache learns nothing from them."""
 
 
 class Identity:
@@ -91,10 +89,11 @@ class Identity:
         }
 
     def header(self, name: str) -> str | None:
-        """What the request says in a header on which a response depends."""
+        """What the request says in a header on which a response depends, as a digest: whoever reads the
+        cache learns no cookies and tokens."""
         value = self._value(name)
-        if value is None or name not in _SECRET:
-            return value
+        if value is None:
+            return None
         return blake2b(value.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
     def _value(self, name: str) -> str | None:
@@ -118,7 +117,10 @@ class Identity:
         session.accessed = accessed
         if not content and not session.session_key:
             return None
-        return f"{session.session_key} {session.serializer().dumps(content)!r}"
+        try:
+            return f"{session.session_key} {session.serializer().dumps(content)!r}"
+        except (TypeError, ValueError):
+            return secrets.token_hex()  # what cannot be saved is like nothing else
 
     def remember(self) -> None:
         """Notes what the session says now, before a view changes it."""

@@ -155,6 +155,7 @@ def test_the_request_has_its_headers_again(respond, serve):
 
     def middleware(get_response):
         def answer(request):
+            assert "If-None-Match" in request.headers  # which Django keeps from now on
             response = get_response(request)
             seen.append((request.META.get("HTTP_IF_NONE_MATCH"), request.headers.get("If-None-Match")))
             return response

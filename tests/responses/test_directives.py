@@ -124,6 +124,13 @@ def test_no_x_headers_unless_asked_for(counted, serve):
         assert not [name for name in get("/").headers if name.startswith("X-Cache")]
 
 
+def test_past_the_cache_nobody_asks_who_it_is(counted, serve):
+    """As the session middleware would say that the response depends on cookies."""
+    get = serve(counted())
+    assert "Cookie" in get("/").headers["Vary"]
+    assert "Cookie" not in get("/", headers={"Cache-Control": "no-store"}).headers["Vary"]
+
+
 # --- where nothing is stored
 
 
@@ -199,8 +206,8 @@ def test_switched_off(counted, serve, settings, options):
         return tagged
 
     view = counted(through=with_tag, **options)
-    get = serve(view)
     plain = serve(view.func)("/")
+    get = serve(view)
     for run in (2, 3):
         response = get("/", headers={"If-None-Match": '"own"'})
         assert (response.status_code, response.content) == (200, f"run {run}".encode())

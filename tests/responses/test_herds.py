@@ -9,7 +9,7 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseForbidden, StreamingHttpResponse
 from django.test import RequestFactory
-from django.views.decorators.cache import never_cache
+from django.views.decorators.cache import cache_control, never_cache
 
 from cache_result import driving
 from tests.backends import on
@@ -115,6 +115,7 @@ UNSTORED = {
     "cookie": set_cookie,
     "session": write_session,
     "never_cache": never_cache(lambda request: HttpResponse(request.headers["X-Name"])),
+    "stale at once": cache_control(max_age=0)(lambda request: HttpResponse(request.headers["X-Name"])),
     "forbidden": lambda request: HttpResponseForbidden(request.headers["X-Name"]),
     "exception": refuse(PermissionDenied),
     "not found": refuse(Http404),

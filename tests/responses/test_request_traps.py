@@ -144,6 +144,48 @@ def test_a_session_that_was_looked_at_before_the_view(respond, rf):
     assert request.session.accessed
 
 
+def test_what_the_session_said_before_the_view_counts(respond, rf):
+    """A view that changes what is in it by mistake, so that it is not saved."""
+    # Fails (the second gets the page of the first) when the session is looked at after the run.
+
+    class Session(SessionBase):
+        def load(self):
+            return {"items": list(self.items_of_client)}
+
+    @respond
+    def view(request):
+        items = request.session["items"]
+        items.append("x")
+        return HttpResponse(str(items))
+
+    def asking(*items):
+        request = rf.get("/")
+        request.session = Session("12345678")
+        request.session.items_of_client = items
+        return request
+
+    assert body(view(asking())) == "['x']"
+    assert body(view(asking("x"))) == "['x', 'x']"
+
+
+def test_a_session_that_cannot_be_saved(respond, rf):
+    """A middleware keeps something in it for as long as the request lasts."""
+    runs = itertools.count(1)
+
+    class Session(SessionBase):
+        def load(self):
+            return {"object": object()}
+
+    @respond
+    def view(request):
+        return HttpResponse(f"run {next(runs)} {len(request.session.keys())}")
+
+    for run in (1, 2):
+        request = rf.get("/")
+        request.session = Session("12345678")
+        assert body(view(request)) == f"run {run} 1"
+
+
 # --- messages
 
 

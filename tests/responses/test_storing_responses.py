@@ -333,7 +333,9 @@ def test_other_redirects_and_refusals_are_not_stored(answering):
 
 
 def test_what_is_no_response_is_for_django_to_complain_about(respond, serve):
-    get = serve(respond(lambda request: None))
-    for _ in range(2):
+    runs = []
+    get = serve(respond(lambda request: runs.append(1)))
+    for run in (1, 2):
         with pytest.raises(ValueError, match="didn't return an HttpResponse object"):
             get("/")
+        assert len(runs) == run

@@ -1,5 +1,6 @@
 """For whom a response is: what tells a request from those that have another answer."""
 
+import secrets
 from functools import cached_property
 from hashlib import blake2b
 from types import ModuleType
@@ -17,18 +18,14 @@ SESSION = ":session"
 MESSAGES = ":messages"
 """The same for whether there are messages (``django.contrib.messages``) to be shown."""
 
-_SECRET = frozenset({"authorization", "cookie", SESSION})
-"""Are kept as digests: whoever reads the cache learns nothing from them."""
-
 
 class Identity:
     """Whose request it is, and what it asks for beside its URL."""
 
-    def __init__(self, policy: Policy, request: Any, view: Any) -> None:
+    def __init__(self, policy: Policy, request: Any) -> None:
         self._policy = policy
         self._request = request
         self._http: HttpRequest = getattr(request, "_request", request)
-        self._view = view
         self.user: tuple[str, Any] | None = None
         """Class and primary key of the authenticated user; None for anybody else, and where all are alike."""
         self.is_known = True
@@ -53,8 +50,6 @@ class Identity:
         if not self._policy.public:
             self.user, self.is_known = _user(getattr(self._request, "user", None))
         payload = {"scheme": self._http.scheme, "host": _host(self._http), "user": self.user}
-        if self._view is not None:
-            payload["view"] = _name(type(self._view))
         if (urls := getattr(self._http, "urlconf", None)) is not None:
             payload["urls"] = urls.__name__ if isinstance(urls, ModuleType) else str(urls)
         if (renderer := getattr(self._request, "accepted_renderer", None)) is not None:
@@ -79,10 +74,11 @@ class Identity:
         return self.is_known and self._policy.credentials_allow(self._http, self.user)
 
     def header(self, name: str) -> str | None:
-        """What the request says in a header on which a response depends."""
+        """What the request says in a header on which a response depends, as a digest: whoever reads the
+        cache learns no cookies and tokens."""
         value = self._value(name)
-        if value is None or name not in _SECRET:
-            return value
+        if value is None:
+            return None
         return blake2b(value.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
     def _value(self, name: str) -> str | None:
@@ -106,7 +102,10 @@ class Identity:
         session.accessed = accessed
         if not content and not session.session_key:
             return None
-        return f"{session.session_key} {session.serializer().dumps(content)!r}"
+        try:
+            return f"{session.session_key} {session.serializer().dumps(content)!r}"
+        except (TypeError, ValueError):
+            return secrets.token_hex()  # what cannot be saved is like nothing else
 
     def remember(self) -> None:
         """Notes what the session says now, before a view changes it."""

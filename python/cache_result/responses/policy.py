@@ -94,7 +94,6 @@ class Policy:
             or response.has_header("Set-Cookie")
             or not {"private", "no-store", "no-cache"}.isdisjoint(said)
             or "*" in varying_names(response)
-            or response.status_code in _PARTS
         )
 
 

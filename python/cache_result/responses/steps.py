@@ -18,11 +18,13 @@ BYPASSED: dict[str, Any] = {"cached_at": None, "cache_reset_at": None, "cache_st
 Answer = tuple[Any, Mapping[str, Any] | None]
 
 
-def steps_of(exchange: Exchange, mode: str) -> Generator[str, tuple[Any, Any], Answer]:
+def steps_of(exchange: Exchange, mode: str, part: str) -> Generator[str, tuple[Any, Any], Answer]:
     """Yields in which mode the core is to be called, and is sent what it has, with the metadata or with
-    whether it is stored. Returns the response, or
-    ``CACHE_MISSING``, and how it was cached."""
-    part = _part(exchange, mode)
+    whether it is stored. Returns the response, or ``CACHE_MISSING``, and how it was cached. Whose request
+    it is has to be known unless the part is "bypass".
+    """
+    if part != "bypass" and not exchange.asker.may_be_shared():
+        part = "bypass"
     look = "peek" if part == "get" and exchange.http.method == "HEAD" else part
     if look != "bypass":
         for _ in range(_VARIANTS):
@@ -50,12 +52,12 @@ def steps_of(exchange: Exchange, mode: str) -> Generator[str, tuple[Any, Any], A
     return exchange.answer_own(metadata), metadata
 
 
-def _part(exchange: Exchange, mode: str) -> str:
-    """The part that the cache takes in an answer."""
+def part_of(exchange: Exchange, mode: str) -> str:
+    """The part that the cache takes in an answer, as far as it is the same for all users."""
     if not get_settings().ENABLED or exchange.verdict.stores_nothing:
         return "bypass"
     if mode == "get":
         mode = exchange.policy.part(exchange.http)
     if mode == "refresh" and exchange.http.method != "GET":
         return "bypass"  # other methods have other responses, or none with a body
-    return mode if exchange.asker.may_be_shared() else "bypass"
+    return mode

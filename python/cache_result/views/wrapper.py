@@ -1,7 +1,7 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial, wraps
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -16,12 +16,13 @@ from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKey
 from cache_result.responses.exchange import Exchange, ViewFailed
 from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.steps import BYPASSED, steps_of
+from cache_result.responses.steps import BYPASSED, part_of, steps_of
 from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
+from cache_result.views.filling import decided_to_store, decided_ttl, filling
 from cache_result.views.unsafe import changes_its_target, invalidate_target
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, SyncCachedWrapper
 
@@ -66,14 +67,14 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
             # What is decided while the response is at hand; the core is given what is kept of it.
-            0 if ttl == 0 else _decided_ttl,
+            decided_ttl,
             rules,
-            _decided_to_store,
+            decided_to_store,
             None,
             cache,
             name,
             single_flight,
-            run=_filling(func),
+            run=filling(func),
             parameters=call_parameters(func, rules),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
@@ -131,8 +132,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         run: Callable[[], Any],
         finish: Callable[[Any], Any] | None = None,
     ) -> Exchange:
-        owner = None if not args or rest.is_request(args[0]) else args[0]
-        asker = Identity(self._policy, request, owner)
+        asker = Identity(self._policy, request)
         return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
     def _is_before_checks(self, view: Any, request: Any) -> bool:
@@ -221,15 +221,13 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         return (_core.CACHE_MISSING, None) if mode == "peek" else (await run(), BYPASSED)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        recognize = exchange.asker.recognize
-        if exchange.asker.is_at_hand:
-            await off_the_loop(recognize)
-        else:
-            await sync_to_async(recognize, thread_sensitive=True)()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            await self._recognize(exchange.asker)
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = steps_of(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
@@ -243,6 +241,13 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
+
+    @staticmethod
+    async def _recognize(asker: Identity) -> None:
+        if asker.is_at_hand:
+            await off_the_loop(asker.recognize)
+        else:
+            await sync_to_async(asker.recognize, thread_sensitive=True)()
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -313,11 +318,13 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
         return (_core.CACHE_MISSING, None) if mode == "peek" else (run(), BYPASSED)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        exchange.asker.recognize()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            exchange.asker.recognize()
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = steps_of(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
@@ -372,6 +379,12 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]], AsyncCachedWrapper[P, T]):
     """The wrapper of an async view."""
 
+    if TYPE_CHECKING:
+
+        async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]: ...
+        async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+        async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
         return cast(T, (await self._aanswer("get", False, args, kwargs))[0])
@@ -384,16 +397,6 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
 
 
-def _filling(func: Callable[..., Any]) -> Callable[..., Any]:
-    """What the core runs in place of a view: makes the response to the request that is being answered."""
-
-    @wraps(func)
-    def fill(*args: Any, **kwargs: Any) -> Any:
-        return cast(Exchange, asked.get()).fill()
-
-    return fill
-
-
 def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
     with checked.handed_over():
         return run()
@@ -402,11 +405,3 @@ def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
 async def _arun_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
     with checked.handed_over():
         return await run()
-
-
-def _decided_to_store(kept: Any) -> bool:
-    return cast(Exchange, asked.get()).storable
-
-
-def _decided_ttl(kept: Any) -> float | None:
-    return cast(Exchange, asked.get()).ttl

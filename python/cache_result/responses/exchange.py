@@ -18,6 +18,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from cache_result import _core
+from cache_result.keys.identity import label_of
 from cache_result.keys.responses import asked
 from cache_result.reports import verdict_failed
 from cache_result.responses.headers import (
@@ -153,6 +154,8 @@ class Exchange:
             "scheme": self.http.scheme,
             "host": self.http.get_host(),
             "user": None if self.policy.public else self.user,
+            # Its class too: a negotiator may choose among several of one format and type.
+            "renderer": None if renderer is None else label_of(type(renderer)),
             "format": getattr(renderer, "format", None),
             "type": getattr(self.request, "accepted_media_type", None),
             "version": getattr(self.request, "version", None),

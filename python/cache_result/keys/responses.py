@@ -55,7 +55,7 @@ class ResponseCacheKeyConstructor(KeyConstructor):
     path = RequestValueKeyField("path")
     query = QueryParamsKeyField("*", sort_lists=False)  # of values for one parameter a view takes the last
 
-    class Meta:
+    class Meta(KeyConstructor.Meta):
         """Options."""
 
         namespace = "ResponseCache"

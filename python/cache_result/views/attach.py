@@ -108,14 +108,14 @@ class ViewDecorator:
         if wrapper.is_async:
 
             @wraps(view)
-            async def cached(*args: Any, **kwargs: Any) -> Any:
+            async def acached(*args: Any, **kwargs: Any) -> Any:
                 return await answer(instance, view, args, kwargs)
 
-        else:
+            return acached
 
-            @wraps(view)
-            def cached(*args: Any, **kwargs: Any) -> Any:
-                return answer(instance, view, args, kwargs)
+        @wraps(view)
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            return answer(instance, view, args, kwargs)
 
         return cached
 

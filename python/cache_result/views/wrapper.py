@@ -156,7 +156,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     def _is_async_dispatch(self, args: tuple[Any, ...]) -> bool:
         """Whether a plain ``dispatch`` is called on an heir with async handlers."""
-        return self._dispatches and bool(args) and _handles_async(type(args[0]))
+        return self._dispatches and bool(args) and _handles_async(cast(Any, type(args[0])))
 
     def _is_before_checks(self, view: Any, request: Any) -> bool:
         """Whether the checks of a view of REST framework lie behind this cache."""

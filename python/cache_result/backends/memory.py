@@ -207,9 +207,10 @@ def _store_of(
     """The store of a LOCATION and these options, made by whoever comes first.
 
     It is known by the ``HOST_INDEX`` as ``given``: the path that ``True`` stands for is another after a
-    change of the user, as of a server that loads the project before it becomes that of its workers.
+    change of the user, as of a server that loads the project before it becomes that of its workers; and
+    none once a test environment is set up, which is late where a test runner of the project's own does it.
     """
-    key = (name, max_bytes, max_entries, given, path is None)
+    key = (name, max_bytes, max_entries, given)
     known = _stores.get(key)
     if known is None:
         try:

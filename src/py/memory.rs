@@ -235,6 +235,12 @@ impl Memory {
         Ok(self.view.delete_versions_before(lineage_of(namespace, function_id)?, version))
     }
 
+    /// The texts under which `set` has stored something that begin so, whatever prefix and version they
+    /// are of.
+    fn texts_beginning_with(&self, beginning: &str) -> Vec<String> {
+        self.view.texts_beginning_with(beginning)
+    }
+
     // What an index has.
 
     /// Starts a new generation of each of these scopes (16-byte ids).

@@ -90,7 +90,11 @@ class MemoryStore:
     """What all in-process caches of one LOCATION share."""
 
     def __new__(
-        cls, max_bytes: int, max_entries: int | None = None, host_index: str | PathLike[str] | None = None
+        cls,
+        max_bytes: int,
+        max_entries: int | None = None,
+        host_index: str | PathLike[str] | None = None,
+        per_user: bool = False,
     ) -> MemoryStore: ...
     @staticmethod
     def refusal(host_index: str | PathLike[str]) -> tuple[str, str] | None: ...

@@ -1,16 +1,21 @@
 """`HOST_INDEX`: what becomes of the file, and of those who have it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 from django.core.cache import caches
 
-from cache_result import CacheStatus, InvalidationRule, cache_result
+from cache_result import CACHE_MISSING, CacheStatus, InvalidationRule, _core, cache_result
 from cache_result.backends import host
+from cache_result.checks import check_memory
 from tests.app.models import Author
+from tests.memory.forking import in_a_child, joined
 from tests.process import DEADLINE
 
 
@@ -192,3 +197,56 @@ def test_other_commands_share_it(run_in_project, command):
 def test_a_runner_that_sets_up_its_environment_late_has_one_store(run_in_project):
     """It shares the index, which invalidates too much at worst; but not the main thread alone."""
     assert run_in_project("run_tests.py")
+
+
+def work_as(index_of, user, function):
+    """What a worker of a server does that has loaded the project as another user."""
+    assert function.get_cache_only() == 1
+    if user != os.geteuid():
+        os.setgid(user)
+        os.setuid(user)
+    # A miss looks for the file at once; its result is of this process.
+    assert function.get_cache_only(2) is CACHE_MISSING
+    assert function(2) == 2
+    stat = index_of(user).stat()
+    assert (stat.st_uid, stat.st_mode & 0o777) == (user, 0o600)
+    assert caches["hosted"].memory.trouble is None
+    # Another process of that user.
+    other = _core.Memory(_core.MemoryStore(10**6, None, index_of(user)), "", 1, None, "", print)
+    assert other.trouble is None
+    _core.clock_advance(11)
+    assert [function(2), function(2), function.get_cache_only(2)] == [2, 2, 2]
+    other.clear()
+    assert function.get_cache_only(2) is CACHE_MISSING
+
+
+def test_workers_of_another_user_than_who_loaded_the_project(
+    tmp_path, settings, monkeypatch, unique_name, clock
+):
+    """Who may not become another user, as tests may not everywhere, goes on with the file that he has."""
+    monkeypatch.setattr(host, "is_testing", lambda: False)
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o1777)
+    monkeypatch.setattr(host, "_directory", lambda: directory)
+    spec = {"BACKEND": "cache_result.backends.MemoryCache", "LOCATION": unique_name()}
+    settings.CACHES = {**settings.CACHES, "hosted": {**spec, "OPTIONS": {"HOST_INDEX": True}}}
+    own = os.geteuid()
+    user = 65534 if own == 0 else own
+
+    def index_of(user):
+        return caches["hosted"].host_index.with_suffix(f".{user}")
+
+    @cache_result(cache="hosted", name=unique_name())
+    def function(x=1):
+        return x
+
+    try:
+        function()
+        assert list(directory.iterdir()) == [index_of(own)]
+        joined(in_a_child(work_as, index_of, user, function))
+        assert set(directory.iterdir()) == {index_of(own), index_of(user)}
+        assert function.get_cache_only() == 1  # root's own are left alone
+        found = [message.id for message in check_memory(None) if "'hosted'" in message.msg]
+        assert found == (["cache_result.W008"] if user != own else [])
+    finally:
+        shutil.rmtree(directory)

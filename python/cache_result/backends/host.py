@@ -29,7 +29,7 @@ def host_index_path(option: Any, name: str) -> Path | None:
         return None
     if option is True:
         user = os.geteuid() if hasattr(os, "geteuid") else "host"  # elsewhere there is no index anyway
-        return _directory() / f"cache_result-{user}-{_project(name)}.generations"
+        return _directory() / f"cache_result-{_project(name)}.{user}"  # the core goes by this extension
     return Path(option)
 
 

@@ -154,7 +154,7 @@ impl HostFile {
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[allow(clippy::unused_self)]
-    fn create_unnamed(&self, _directory: &File) -> Option<io::Result<()>> {
+    pub fn create_unnamed(&self, _directory: &File) -> Option<io::Result<()>> {
         None
     }
 

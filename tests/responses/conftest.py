@@ -69,9 +69,9 @@ def site(settings):
 
 
 def empty_the_cache_of(module):
-    """Invalidates the responses of a module's views."""
+    """Invalidates the responses of the views of a module, or of a package."""
     for wrapper in KeyConstructor.wrappers():
-        if wrapper.func.__module__ == module:
+        if wrapper.func.__module__.startswith(module):
             wrapper.storage.invalidate([wrapper._function_scope()], (wrapper.label,))
 
 

@@ -12,7 +12,7 @@ def site_of_module(site, request):
     """The module's URLs, no responses from earlier tests, and nothing counted yet."""
     name = request.module.__name__
     site.ROOT_URLCONF = name
-    empty_the_cache_of(name)
+    empty_the_cache_of("tests.responses.rest")
     counting.counts.clear()
     return site
 

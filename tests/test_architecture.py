@@ -26,7 +26,7 @@ LAYERS = [
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "backends", "breaker", "pending", "plans", "writes"},
     {"transaction"},
-    {"dispatching"},
+    {"background", "dispatching"},
     {
         "conf",
         "context",
@@ -34,6 +34,7 @@ LAYERS = [
         "explanation",
         "fills",
         "forks",
+        "freshness",
         "isolation",
         "reports",
         "rule_options",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from cache_result.definition import SingleFlight
+from cache_result.freshness import ErrorTypes, Seconds
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.responses.policy import STATUSES
 from cache_result.rules import InvalidationRule
@@ -38,6 +39,12 @@ def cache_result(  # type: ignore[overload-overlap]
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    fill_timeout: Seconds | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
 ) -> Decorator: ...
 @overload
 def cache_result(  # type: ignore[overload-overlap]
@@ -55,6 +62,12 @@ def cache_result(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    fill_timeout: Seconds | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
 ) -> Any:
     """Caches a function's result in the Django cache. ``@cache_result`` alone works too.
 
@@ -69,6 +82,15 @@ def cache_result(
     :param name: stable name of the function in keys, instead of module and qualified name.
     :param single_flight: among whom a fill is shared: ``"cluster"`` (all processes that share the
         backend), ``"process"``, or None.
+    :param stale_while_revalidate: for so many seconds after the ttl, callers get the old result at once while
+        the function runs in the background.
+    :param stale_if_error: for so many seconds after the ttl, callers get the old result if the function raises.
+    :param error_types: the exceptions to which that applies; by default every ``Exception``.
+    :param fill_timeout: seconds that a caller waits for the function, in ``stale_if_error``, before he gets
+        the old result; the run goes on in the background.
+    :param early_refresh: True, or a number: a reader may have the function run in the background shortly
+        before the ttl is over; more than 1.0 is earlier.
+    :param jitter: the fraction by which ttls are shortened at most, at random.
     :raises TypeError: for an option or a function of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -89,6 +111,12 @@ def cache_result(
             cache=cache,
             name=name,
             single_flight=single_flight,
+            stale_while_revalidate=stale_while_revalidate,
+            stale_if_error=stale_if_error,
+            error_types=error_types,
+            fill_timeout=fill_timeout,
+            early_refresh=early_refresh,
+            jitter=jitter,
         )
 
     if _is_function(key_constructor):
@@ -112,6 +140,12 @@ def cache_response(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    fill_timeout: Seconds | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
 ) -> ViewDecorator:
     """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
 
@@ -134,6 +168,12 @@ def cache_response(
     :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
     :param name: stable name of the view in keys, instead of module and qualified name.
     :param single_flight: as of :func:`cache_result`.
+    :param stale_while_revalidate: as of :func:`cache_result`, and said in ``Cache-Control``.
+    :param stale_if_error: as of :func:`cache_result`, and said in ``Cache-Control``.
+    :param error_types: as of :func:`cache_result`.
+    :param fill_timeout: as of :func:`cache_result`.
+    :param early_refresh: as of :func:`cache_result`.
+    :param jitter: as of :func:`cache_result`.
     :raises TypeError: for an option or a view of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -152,6 +192,12 @@ def cache_response(
         cache=cache,
         name=name,
         single_flight=single_flight,
+        stale_while_revalidate=stale_while_revalidate,
+        stale_if_error=stale_if_error,
+        error_types=error_types,
+        fill_timeout=fill_timeout,
+        early_refresh=early_refresh,
+        jitter=jitter,
     )
 
 

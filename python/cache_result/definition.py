@@ -8,6 +8,7 @@ from typing import Any, Literal
 from asgiref.sync import iscoroutinefunction
 
 from cache_result import _core
+from cache_result.freshness import Freshness
 from cache_result.keys.constructors import KeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.keys.fields import CacheKeyField
 from cache_result.keys.identity import function_id, label_of
@@ -42,6 +43,7 @@ def define(
     name: str | None,
     single_flight: SingleFlight,
     *,
+    freshness: Freshness,
     run: Callable[..., Any] | None = None,
     parameters: Signature | None = None,
     identity: Callable[..., Any] | None = None,
@@ -49,6 +51,7 @@ def define(
 ) -> Definition:
     """Checks everything that can be checked at decoration.
 
+    :param freshness: what happens around the end of an entry's freshness.
     :param run: what is called in place of ``func``.
     :param parameters: of calls, where they are not those of ``func``.
     :param identity: the function after which entries are named, where it is not ``func``.
@@ -85,6 +88,7 @@ def define(
         fields,
         lifetime,
         predicate,
+        freshness.core,
     )
     return Definition(label, identifier, asynchronous, constructor, rules, core)
 

@@ -34,6 +34,11 @@ def leave(fill: Fill) -> None:
             _inside.reset(token)
 
 
+def forget() -> None:
+    """The running code is part of no fill: it only comes from one."""
+    _inside.set(())
+
+
 def is_inside(key: bytes) -> bool:
     """Whether the running code is part of a fill of ``key``."""
     return any(fill.active and fill.key == key for fill in _inside.get())

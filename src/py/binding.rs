@@ -17,7 +17,7 @@ use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
 use super::written::Written;
-use crate::call::{Mode, Sharing, Status, Target};
+use crate::call::{Mode, Sharing, Status, Target, Windows};
 use crate::flight::{Crew, next_sequence};
 use crate::index::Generations;
 use crate::key::Tag;
@@ -69,10 +69,15 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// The valid entry of a call, by its canonical bytes.
+    /// The entry of a call, by its canonical bytes, if it is valid without further thought.
     #[inline]
     pub fn call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         self.view.call(&self.family, canonical)
+    }
+
+    /// The entry of a call, be it past its time.
+    pub fn kept_call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
+        self.view.kept_call(&self.family, canonical)
     }
 
     /// Removes the entry of a call.
@@ -96,7 +101,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// What the flow is about.
-    pub fn target(&self, binding: &Binding, crew: Crew) -> Target {
+    pub fn target(&self, binding: &Binding, crew: Crew, windows: Windows) -> Target {
         Target {
             key: self.parts.key,
             plan: self.fingerprint,
@@ -108,6 +113,7 @@ impl Prepared {
             flight_timeout: binding.flight_timeout,
             lease_timeout: binding.lease_timeout,
             started: self.started,
+            windows,
         }
     }
 }

@@ -26,6 +26,7 @@ mod partition;
 mod plan;
 mod process;
 mod refusal;
+mod renewal;
 mod session;
 mod sources;
 mod standard;
@@ -66,8 +67,10 @@ pub mod _core {
     #[pymodule_export]
     use super::process::{
         after_fork, clock_advance, clock_now, clock_reset, closed_token, current_world,
-        enter_world, fresh_token, generation_key, reconfigured, set_open_transactions,
+        enter_world, fresh_token, generation_key, reconfigured, seed_random, set_open_transactions,
     };
+    #[pymodule_export]
+    use super::renewal::Renewal;
     #[pymodule_export]
     use super::steps::Steps;
     #[pymodule_export]

@@ -6,9 +6,10 @@ use super::memory_view::{StoredCall, header};
 use super::names;
 use super::outcome::{Blob, Finished, Master, Product, Shared};
 use super::process;
+use super::renewal::Job;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
-use crate::call::{Call, First, Mode, Outcome, Status, Surroundings};
+use crate::call::{Call, First, Mode, Outcome, Renewal, Status, Surroundings};
 use crate::entry;
 use crate::flight::{Crew, Flight};
 use crate::index::{Generations, ScopeId, Token};
@@ -33,6 +34,8 @@ pub enum Step<'py> {
     Io { method: &'static str, args: Bound<'py, PyTuple> },
     /// Run the function.
     Run { store: bool, share: bool },
+    /// Have an entry made anew in the background, and say whether that has begun.
+    Renew(Job),
     /// Wait for another caller's flight.
     Wait { flight: Arc<Flight<Landing>>, timeout: Duration },
     /// Wait some seconds.
@@ -48,6 +51,7 @@ enum Expect {
     Run,
     Wait,
     Pause,
+    Renew,
     Entry,
     Many {
         lease: bool,
@@ -90,8 +94,9 @@ impl Session {
         mode: Mode,
         crew: Crew,
         first: First<Blob>,
+        renewal: Option<Renewal<Shared>>,
     ) -> PyResult<Self> {
-        let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
+        let flow = begin(wrapper, &binding, &prepared, mode, crew, first, renewal)?;
         let wrapper = wrapper.clone().unbind();
         let expect = Expect::Start;
         Ok(Self {
@@ -136,6 +141,7 @@ impl Session {
             | Expect::Start
             | Expect::Run
             | Expect::Wait
+            | Expect::Renew
             | Expect::Pause) => {
                 self.expect = other;
                 return Err(PyRuntimeError::new_err("this is not what the call asked for"));
@@ -171,6 +177,7 @@ impl Session {
                     self.mode,
                     self.crew,
                     First::Unread,
+                    None,
                 )?;
                 return self.go_on(py, None);
             }
@@ -251,7 +258,8 @@ impl Session {
         // CancelledError, KeyboardInterrupt and their like concern this caller alone, and so does
         // what goes wrong inside a transaction.
         let ran = if error.is_instance_of::<PyException>(py) && !self.is_private(py)? {
-            Ran::Raised { error: shared }
+            let spares = self.wrapper.get().judge.spares(error.value(py))?;
+            Ran::Raised { error: shared, spares }
         } else {
             Ran::Interrupted { error: shared }
         };
@@ -266,6 +274,12 @@ impl Session {
     ) -> PyResult<Step<'py>> {
         self.expect(&Expect::Wait)?;
         self.go_on(py, Some(Answer::Ended(flight.ending())))
+    }
+
+    /// The step after a renewal was to begin.
+    pub fn renewing<'py>(&mut self, py: Python<'py>, begun: bool) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Renew)?;
+        self.go_on(py, Some(Answer::Done(begun)))
     }
 
     /// The step after a pause.
@@ -315,7 +329,7 @@ impl Session {
         Ok(Ok(match ask {
             Ask::Read { .. } => {
                 let entry = memory
-                    .call(&self.prepared.canonical)
+                    .kept_call(&self.prepared.canonical)
                     .map(|entry| Blob::Held(header(&entry, self.binding.fingerprint), entry));
                 let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
                 Answer::Snapshot(Some(snapshot))
@@ -336,6 +350,7 @@ impl Session {
                     scopes: &parts.scopes,
                     own: &self.own(),
                     epoch: self.epoch,
+                    windows: &self.wrapper.get().judge.windows,
                 };
                 match memory.view.store_call(&call, kept, &header) {
                     Ok(stored) => Answer::Done(stored),
@@ -363,6 +378,13 @@ impl Session {
             Ask::Wait { flight, timeout } => {
                 self.expect = Expect::Wait;
                 return Ok(Step::Wait { flight, timeout });
+            }
+            Ask::Renew { renewal } => {
+                self.expect = Expect::Renew;
+                let binding = Arc::clone(&self.binding);
+                let wrapper = self.wrapper.clone_ref(py);
+                let key = self.prepared.parts.key;
+                return Ok(Step::Renew(Job { wrapper, binding, key, crew: self.crew, renewal }));
             }
             Ask::Pause { seconds } => {
                 self.expect = Expect::Pause;
@@ -401,6 +423,10 @@ impl Session {
                     Expect::Success,
                 )
             }
+            Ask::Prolong { .. } => {
+                let timeout = self.wrapper.get().judge.lifetimes().own;
+                ("prolong", (self.own().key(), timeout).into_pyobject(py)?, Expect::Success)
+            }
             Ask::Store { entry, timeout_ms } => {
                 let entry = PyBytes::new(py, &entry);
                 // Whole seconds, rounded up: the header decides to the millisecond.
@@ -434,15 +460,24 @@ impl Session {
         py: Python<'py>,
         outcome: Outcome<Blob, Shared>,
     ) -> PyResult<Step<'py>> {
+        if self.mode == Mode::Renew {
+            return self.renewed(py, outcome);
+        }
         let counters = &self.wrapper.get().counters;
         let finished = match outcome {
-            Outcome::Hit { entry, times, payload } => {
+            Outcome::Found { entry, times, payload, status, spared } => {
                 let value = match entry.load(py, payload) {
                     Ok(value) => value,
                     Err(error) => return self.unreadable(py, error),
                 };
-                counters.hit(py, times.fill_us);
-                Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
+                match (status, &spared) {
+                    (Status::Hit, None) => counters.hit(py, times.fill_us),
+                    (_, spared) => counters.served_stale(py, times.fill_us, spared.is_some()),
+                }
+                if let Some(error) = spared {
+                    self.wrapper.bind(py).call_method1("_spared", (&error.value,))?;
+                }
+                Finished { value: Some(value.unbind()), status, times: Some(times) }
             }
             Outcome::Value { value, times, status, shared } => {
                 let value = match if shared { value.copy(py) } else { Ok(value.original(py)) } {
@@ -463,6 +498,28 @@ impl Session {
             }
         };
         Ok(Step::Over(finished))
+    }
+
+    /// A run in the background is over. Its errors are logged, as nobody waits for it.
+    fn renewed<'py>(&self, py: Python<'py>, outcome: Outcome<Blob, Shared>) -> PyResult<Step<'py>> {
+        let counters = &self.wrapper.get().counters;
+        let mut times = None;
+        match outcome {
+            Outcome::Value { times: stored, .. } => {
+                counters.renewed(py, stored.is_some(), false);
+                times = stored;
+            }
+            Outcome::Error { error, .. } => {
+                let error = error.value.bind(py).clone();
+                if !error.is_instance_of::<PyException>() {
+                    return Err(PyErr::from_value(error));
+                }
+                counters.renewed(py, false, true);
+                self.wrapper.bind(py).call_method1("_not_renewed", (error,))?;
+            }
+            Outcome::Found { .. } | Outcome::Missing => {}
+        }
+        Ok(Step::Over(Finished { value: None, status: Status::Refresh, times }))
     }
 
     /// A value that was pickled and does not unpickle: its entry goes and the call begins again; the
@@ -531,6 +588,7 @@ fn begin(
     mode: Mode,
     crew: Crew,
     first: First<Blob>,
+    renewal: Option<Renewal<Shared>>,
 ) -> PyResult<Flow<Blob, Shared>> {
     let py = wrapper.py();
     let open = process::any_open_transaction();
@@ -547,7 +605,13 @@ fn begin(
             None
         },
     };
-    let target = prepared.target(binding, crew);
-    let flights = Arc::clone(&wrapper.get().flights);
-    Ok(Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, first)))
+    let this = wrapper.get();
+    let target = prepared.target(binding, crew, this.judge.windows);
+    let flights = Arc::clone(&this.flights);
+    let renewals = Arc::clone(&this.renewals);
+    let backoffs = Arc::clone(&this.backoffs);
+    Ok(Flow::new(move |port| {
+        let call = Call { target, surroundings, flights, renewals, backoffs, port, renewal };
+        call.run(mode, first)
+    }))
 }

@@ -17,7 +17,8 @@ use super::session::{Landing, Session};
 use super::steps::Steps;
 use super::thread::Quick;
 use super::ttl::read_ttl;
-use crate::call::{First, Mode};
+use crate::backoff::Backoffs;
+use crate::call::{First, Mode, Windows};
 use crate::flight::{Crew, Flights};
 use crate::index::ScopeId;
 use parking_lot::Mutex;
@@ -28,6 +29,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A parameter as Python describes it: name, kind, default, whether there is one.
 pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -57,6 +59,10 @@ pub struct Wrapper {
     pub counters: Counters,
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
+    /// Entries that this process makes anew in the background.
+    pub renewals: Arc<Flights<Landing>>,
+    /// Keys whose fills have failed in this process.
+    pub backoffs: Arc<Backoffs>,
 }
 
 #[pymethods]
@@ -64,7 +70,7 @@ impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
     #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, style, parameters,
-                        owner, fields, ttl, predicate))]
+                        owner, fields, ttl, predicate, windows))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
         py: Python<'_>,
@@ -80,6 +86,7 @@ impl Wrapper {
         fields: Vec<FieldSpec<'_>>,
         ttl: (Bound<'_, PyAny>, bool, bool),
         predicate: Option<(Py<PyAny>, bool, bool)>,
+        windows: WindowsSpec,
     ) -> PyResult<Self> {
         let signature = Signature::new(parameters, py);
         let mut spec = Encoder::new();
@@ -95,6 +102,7 @@ impl Wrapper {
         } else {
             Lifetime::Fixed(read_ttl(&ttl)?)
         };
+        let (windows, error_types) = read_windows(windows);
         let predicate = predicate.map(|(callable, negate, with_call)| Predicate {
             callable,
             negate,
@@ -102,7 +110,7 @@ impl Wrapper {
         });
         Ok(Self {
             function,
-            judge: Judge { label, lifetime, predicate },
+            judge: Judge { label, lifetime, predicate, windows, error_types },
             plan: Plan::new(&name, style, &spec, fields, &signature)?,
             signature,
             spec,
@@ -112,6 +120,8 @@ impl Wrapper {
             quick: Default::default(),
             counters: Counters::default(),
             flights: Arc::default(),
+            renewals: Arc::default(),
+            backoffs: Arc::default(),
         })
     }
 
@@ -190,7 +200,7 @@ impl Wrapper {
         let binding = Self::binding(slf)?;
         let work = if slf.get().usable(&binding, mode) {
             let prepared = slf.get().prepare(&binding, args, kwargs)?;
-            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread)?)
+            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread, None)?)
         } else if mode == Mode::Peek {
             Err(absent())
         } else {
@@ -324,6 +334,23 @@ impl Wrapper {
         self.judge.traverse(&visit)?;
         Ok(())
     }
+}
+
+/// `stale_while_revalidate`, `stale_if_error`, `fill_timeout` in seconds; beta, jitter, classes of errors.
+pub type WindowsSpec = (f64, f64, Option<f64>, f64, f64, Py<PyTuple>);
+
+fn read_windows(spec: WindowsSpec) -> (Windows, Py<PyTuple>) {
+    let (while_revalidate, if_error, fill_timeout, early, jitter, error_types) = spec;
+    #[allow(clippy::cast_possible_truncation)] // saturates
+    let millis = |seconds: f64| (seconds * 1000.0).ceil() as i64;
+    let windows = Windows {
+        while_revalidate: millis(while_revalidate),
+        if_error: millis(if_error),
+        fill_timeout: fill_timeout.map(Duration::from_secs_f64),
+        early,
+        jitter,
+    };
+    (windows, error_types)
 }
 
 fn read_mode(mode: &str) -> PyResult<Mode> {

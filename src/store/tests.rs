@@ -4,6 +4,7 @@ use super::{
     ENTRY_BYTES, Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, TooLarge, name_of,
 };
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 const ROOM: u64 = 1 << 20;
 
@@ -20,6 +21,8 @@ fn fill(family: &Arc<Family>, text: &str) -> Fill {
         family: Arc::clone(family),
         name: name_of(text.as_bytes()),
         cached_at: 0,
+        expires_at: AtomicI64::new(NEVER),
+        stale_ms: 0,
         fill_us: 0,
         epoch: 0,
         fence: Box::new([(1, 1)]),

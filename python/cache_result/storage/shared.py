@@ -168,6 +168,14 @@ class Storage:
         return True
 
     @operation
+    def prolong(self, key: str, timeout: float | None) -> Plan[bool]:
+        """Has an entry's own token live as long as a new one would; False when it is gone."""
+        try:
+            return bool((yield "touch", key, timeout))
+        except NotImplementedError:
+            return True  # then the entry that gets it dies with it, some time
+
+    @operation
     def store(self, key: str, entry: bytes, timeout: float | None) -> Plan[bool]:
         """Stores an entry, as ASCII text where the alias's serializer refuses bytes."""
         if self._takes_bytes is None:

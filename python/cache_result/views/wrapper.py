@@ -10,6 +10,7 @@ from cache_result import _core
 from cache_result.conf import get_settings
 from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async
 from cache_result.explanation import KeyExplanation
+from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
@@ -65,6 +66,12 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         cache: str | None = None,
         name: str | None = None,
         single_flight: SingleFlight = "cluster",
+        stale_while_revalidate: Seconds | None = None,
+        stale_if_error: Seconds | None = None,
+        error_types: ErrorTypes | None = None,
+        fill_timeout: Seconds | None = None,
+        early_refresh: bool | float = False,
+        jitter: float = 0,
         identity: Callable[..., Any] | None = None,
         gate: rest.Gate | None = None,
     ) -> "CachedResponseWrapper[P, T]":
@@ -73,6 +80,16 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
         rules = None if invalidates_on is None else list(invalidates_on)
+        freshness = check_freshness(
+            ttl,
+            stale_while_revalidate,
+            stale_if_error,
+            error_types,
+            fill_timeout,
+            early_refresh,
+            jitter,
+            label,
+        )
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
@@ -84,6 +101,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             cache,
             name,
             single_flight,
+            freshness=freshness,
             run=wraps(func)(_fill),
             parameters=call_parameters(func, rules or ()),
             identity=identity,

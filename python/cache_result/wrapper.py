@@ -106,11 +106,16 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         )
         if cls is CachedWrapper:
             cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)
-        return cls._make(func, definition, cache, single_flight)
+        return cls._make(func, definition, ttl, cache, single_flight)
 
     @classmethod
     def _make(
-        cls, func: Callable[P, T], definition: Definition, cache: str | None, single_flight: SingleFlight
+        cls,
+        func: Callable[P, T],
+        definition: Definition,
+        ttl: Any,
+        cache: str | None,
+        single_flight: SingleFlight,
     ) -> Self:
         if definition.rules:
             registry.require_installed(definition.label)

@@ -20,11 +20,8 @@ def test_list():
     assert found["tests.app.cached.country_name"] == ["3600", "s", "file", "1      (code)"]
     assert len({line.index(" s ") for line in lines if " s " in line}) <= 3
     functions = len(lines) - 2
-    assert lines[-1] == f"{functions} functions, {len(list(rules_known()))} rules"
-
-
-def rules_known():
-    return [rule for rules in data("rules").values() for rule in rules]
+    rules = sum(facts["rules"] for facts in data("list"))
+    assert lines[-1] == f"{functions} functions, {rules} rules"
 
 
 def test_list_for_scripts():
@@ -127,7 +124,11 @@ def test_info_of_a_function_without_arguments():
 
 def test_entries_of_other_processes_cannot_be_seen():
     function = cache_result(name="samples answer", cache="locmem")(answer)
-    assert "none here; the cache 'locmem' keeps entries in each process" in run("info", function.function_id)
+    unseen = "the cache 'locmem' keeps entries in each process: those of others cannot be seen from here"
+    assert f"entry         none here; {unseen}\n" in run("info", function.function_id)
+    assert data("info", function.function_id)["note"] == unseen
+    function()
+    assert data("info", function.function_id)["note"] is None
 
 
 def test_key():
@@ -195,8 +196,8 @@ def test_rules():
         "dispatcher": "threadpool",
         "options": {},
     } in data("rules")["app.Author"]
-    names = {rule["name"] for rule in rules_known()}
-    assert names <= {rule.name for rule in registry.registered_rules()}
+    names = sorted(rule["name"] for rules in data("rules").values() for rule in rules)
+    assert names == [rule.name for rule in registry.registered_rules()]
 
 
 # --- functions by name

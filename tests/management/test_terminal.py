@@ -56,7 +56,8 @@ def test_the_demo_project(tmp_path):
         "geo.services.country_cities     600 s   default  2      (country_code)\n"
         "geo.services.country_distances  3600 s  default  1      (country_code)\n"
         "geo.services.nearest_cities     600 s   default  2      (country_code)\n"
-        "4 functions, 7 rules\n"
+        "geo.views.CityView.retrieve     600 s   default  1      (ViewKwargsKeyField(*)) or (pk)\n"
+        "5 functions, 8 rules\n"
     )
     rules = json.loads(manage("rules", "--json", **demo).stdout)
     assert {model: len(found) for model, found in rules.items()} == {"geo.City": 4, "geo.Country": 3}

@@ -154,8 +154,10 @@ def test_workers_of_xdist_do_not_meet(project):
 
 def test_without_the_plugin_they_would(project):
     project.write(test_it=WORKERS)
-    arguments = ("--dist=each", "--tx=2*popen", "-p", "no:cache_result", "-o", "timeout=5")
-    assert "passed" not in project.pytest(*arguments).parseoutcomes()
+    arguments = ("--dist=each", "--tx=2*popen", "-p", "no:cache_result", "-o", "timeout=3")
+    result = project.pytest(*arguments)
+    assert "passed" not in result.parseoutcomes()
+    result.stdout.re_match_lines([r".*AssertionError: assert 'gw(0' == 'gw1|1' == 'gw0)'.*"])
 
 
 def test_threads_and_child_processes_live_in_the_world_of_the_test(project):

@@ -1,6 +1,7 @@
 """What is to be known of functions and rules, as plain data: `--json` prints it as it is."""
 
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 from django.core.cache import caches
@@ -12,7 +13,7 @@ from cache_result.backends.memory import store_options
 from cache_result.conf import get_settings
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField
 from cache_result.keys.identity import label_of
-from cache_result.management.functions import Wrapper, known
+from cache_result.management.functions import Wrapper
 from cache_result.rules import InvalidationRule
 from cache_result.storage import Storage
 
@@ -51,12 +52,11 @@ def details(wrapper: Wrapper) -> dict[str, Any]:
 
 
 def rules_by_model() -> dict[str, list[dict[str, Any]]]:
-    """The rules of all functions, by model."""
+    """The rules that fire, by model."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for wrapper in known():
-        for rule in wrapper.rules:
-            found.setdefault(_model(rule), []).append(rule_facts(wrapper, rule))
-    return {model: found[model] for model in sorted(found)}
+    for wrapper, rule in registry.registered():
+        found.setdefault(_model(rule), []).append(rule_facts(wrapper, rule))
+    return {model: sorted(found[model], key=itemgetter("name")) for model in sorted(found)}
 
 
 def rule_facts(wrapper: Wrapper, rule: InvalidationRule) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from cache_result import registry
 from cache_result.invalidation import discovery
 from cache_result.keys.constructors import KeyConstructor
 from cache_result.wrapper import CachedWrapper
@@ -16,8 +15,6 @@ Wrapper = CachedWrapper[..., Any]
 
 def known() -> list[Wrapper]:
     """Every cached function, sorted by label."""
-    if not registry.is_discovered():
-        discovery.discover()
     # A module that is loaded again defines its functions again.
     found = {(w.label, w.function_id, w._alias): w for w in KeyConstructor.wrappers()}
     return [found[key] for key in sorted(found, key=str)]

@@ -116,7 +116,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 )
         if cls is CachedResponseWrapper:
             cls = cast(Any, AsyncCachedResponseWrapper if asynchronous else SyncCachedResponseWrapper)
-        self = cls._make(func, definition, cache, single_flight)
+        self = cls._make(func, definition, ttl, cache, single_flight)
         self._policy = policy
         self._gate = gate
         self._verdict = Verdict(label, predicate, lifetime)

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from cache_result import registry
+from cache_result.invalidation import discovery
 from cache_result.management import facts, text
 from cache_result.management.arguments import HELP, Call, read_call, require_whole_call
 from cache_result.management.functions import Wrapper, find, known
@@ -56,6 +58,8 @@ class Command(BaseCommand):
         :raises CommandError: when it cannot be done.
         """
         self._json = options.get("json", False)
+        if not registry.is_discovered():
+            discovery.discover()
         try:
             getattr(self, f"_{action}")(**options)
         except ImproperlyConfigured as error:
@@ -77,8 +81,9 @@ class Command(BaseCommand):
             metadata = perform(wrapper, "get_cached_metadata", call)
             if metadata is None and wrapper.storage.is_in_trouble:
                 raise CommandError(f"Out of reach: {found['cache']!r}. Nobody can tell what is cached there.")
-            found["entry"] = metadata
-            entry = text.entry_text(metadata, unreachable(found["cache"]))
+            unseen = None if metadata else unreachable(found["cache"])
+            found |= {"entry": metadata, "note": unseen}
+            entry = text.entry_text(metadata, unseen)
         self._say(found, text.function_text(found, entry))
 
     def _key(self, function: str, arguments: list[str], **options: Any) -> None:

@@ -189,7 +189,9 @@ class BoundWrapper:
 
 @final
 class Renewal:
-    """An entry that is to be made anew in the background, once. Dropping it leaves that to the next reader."""
+    """An entry that is to be made anew in the background, once. Dropping it leaves that to the next
+    reader.
+    """
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Steps | None: ...
     def drop(self) -> None: ...

@@ -110,7 +110,7 @@ def settle(seconds: float | None = None) -> bool:
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Has the running loop do ``work`` in a task that outlives the caller's. When the loop ends, so does it."""
+    """Has the running loop do ``work`` in a task that outlives the caller's, and ends with the loop."""
     task = asyncio.get_running_loop().create_task(_apart(work))
     _tasks.add(task)  # the loop itself holds tasks weakly
     task.add_done_callback(_tasks.discard)

@@ -84,7 +84,8 @@ def cache_result(
         backend), ``"process"``, or None.
     :param stale_while_revalidate: for so many seconds after the ttl, callers get the old result at once while
         the function runs in the background.
-    :param stale_if_error: for so many seconds after the ttl, callers get the old result if the function raises.
+    :param stale_if_error: for so many seconds after the ttl, callers get the old result if the function
+        raises.
     :param error_types: the exceptions to which that applies; by default every ``Exception``.
     :param fill_timeout: seconds that a caller waits for the function, in ``stale_if_error``, before he gets
         the old result; the run goes on in the background.
@@ -143,7 +144,6 @@ def cache_response(
     stale_while_revalidate: Seconds | None = None,
     stale_if_error: Seconds | None = None,
     error_types: ErrorTypes | None = None,
-    fill_timeout: Seconds | None = None,
     early_refresh: bool | float = False,
     jitter: float = 0,
 ) -> ViewDecorator:
@@ -168,10 +168,10 @@ def cache_response(
     :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
     :param name: stable name of the view in keys, instead of module and qualified name.
     :param single_flight: as of :func:`cache_result`.
-    :param stale_while_revalidate: as of :func:`cache_result`, and said in ``Cache-Control``.
+    :param stale_while_revalidate: as of :func:`cache_result`, and said in ``Cache-Control``. The view runs
+        again for a request that was answered, once the response is closed.
     :param stale_if_error: as of :func:`cache_result`, and said in ``Cache-Control``.
     :param error_types: as of :func:`cache_result`.
-    :param fill_timeout: as of :func:`cache_result`.
     :param early_refresh: as of :func:`cache_result`.
     :param jitter: as of :func:`cache_result`.
     :raises TypeError: for an option or a view of the wrong kind.
@@ -195,7 +195,6 @@ def cache_response(
         stale_while_revalidate=stale_while_revalidate,
         stale_if_error=stale_if_error,
         error_types=error_types,
-        fill_timeout=fill_timeout,
         early_refresh=early_refresh,
         jitter=jitter,
     )

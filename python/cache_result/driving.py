@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,7 +84,7 @@ class InThread:
         ended.wait(seconds)
 
     async def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no loop
 
     def renew(
         self, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
@@ -201,7 +202,7 @@ def renew_in_thread(
             _ = wrapper.storage.cache  # this thread's own, not the one of the caller's context
             context.run(_renew_here, wrapper, renewal, *call)
 
-        return background.submit(work)
+        return wrapper._when_free(partial(background.submit, work))
     except Exception:
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
@@ -213,8 +214,17 @@ def renew_in_task(
     """Has an entry made anew by a task of the running loop."""
     try:
         context, call = _apart(wrapper, args, kwargs)
-        context.run(background.spawn, partial(_renew, _ON_LOOP, wrapper, renewal, *call))
-        return True
+        spawn = partial(context.run, background.spawn, partial(_renew, _ON_LOOP, wrapper, renewal, *call))
+        loop = asyncio.get_running_loop()
+
+        def begin() -> bool:
+            if asyncio._get_running_loop() is loop:
+                spawn()
+            else:  # by a thread that closes the response
+                loop.call_soon_threadsafe(spawn)
+            return True
+
+        return wrapper._when_free(begin)
     except Exception:
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
@@ -247,10 +257,8 @@ def _renew_here(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> None:
     transaction.forget()  # those of the caller are not this thread's
-    try:
+    with suppress(StopIteration):
         _renew(_IN_THREAD, wrapper, renewal, args, kwargs).send(None)
-    except StopIteration:
-        pass
 
 
 async def _renew(

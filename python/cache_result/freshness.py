@@ -124,7 +124,9 @@ def _beta(given: Any, label: str) -> float:
             "refreshes earlier)"
         )
     if not (isfinite(given) and 0 < given <= 1000):
-        raise ValueError(f"cache_result: early_refresh={given!r} on {label}: give a number up to 1000, above 0")
+        raise ValueError(
+            f"cache_result: early_refresh={given!r} on {label}: give a number up to 1000, above 0"
+        )
     return float(given)
 
 

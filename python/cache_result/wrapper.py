@@ -277,8 +277,12 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     def _set_apart(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Has the code that runs in this context share nothing with the caller; the arguments to call with."""
+        """Parts the code that runs in this context from the caller; the arguments to call with."""
         return args, kwargs
+
+    def _when_free(self, begin: Callable[[], bool]) -> bool:
+        """Calls ``begin`` once the caller needs nothing any more that the background uses, too: now."""
+        return begin()
 
     # What the Rust core calls.
 

@@ -25,11 +25,20 @@ pub(super) struct Fill<V: Clone> {
     pub status: Status,
     /// Whether there is an entry that is served meanwhile, or if the function fails.
     pub replaces: bool,
+    /// When the entry was stored that a run in the background is to replace.
+    pub seen: Option<i64>,
 }
 
 impl<V: Clone> Fill<V> {
     pub(super) fn new(status: Status) -> Self {
-        Self { tickets: SmallVec::new(), lease: None, turn: None, status, replaces: false }
+        Self {
+            tickets: SmallVec::new(),
+            lease: None,
+            turn: None,
+            status,
+            replaces: false,
+            seen: None,
+        }
     }
 
     fn arm(&self, fence: &[Token]) {
@@ -128,10 +137,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             Answer::Ran(Ran::Returned { value, storable }) => {
                 let fill_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
                 let times = match storable {
-                    Some(storable) if fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => {
-                        self.store(storable, fence, fill_us).await
-                    }
-                    Some(_) => None,
+                    Some(_) if !fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => None,
+                    Some(_) if self.would_displace(fill.seen, &fence).await => None,
+                    Some(storable) => self.store(storable, fence, fill_us).await,
                     None => {
                         if fill.status == Status::Refresh || fill.replaces {
                             self.port.ask(Ask::Forget).await;
@@ -204,8 +212,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             drop(fill.tickets);
         }
         if let Some(lease) = fill.lease {
-            // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one.
-            self.release(lease, all).await;
+            // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one. For a run
+            // in the background nobody waits.
+            self.release(lease, all && fill.seen.is_none()).await;
         }
         if spares
             && fill.status == Status::Miss

@@ -112,7 +112,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.sees(&tokens) {
             return Outcome::Missing;
         }
-        let mut fill = Fill { replaces: true, ..Fill::new(Status::Refresh) };
+        let mut fill = Fill { replaces: true, seen: Some(seen), ..Fill::new(Status::Refresh) };
         if self.target.sharing != Sharing::Nobody {
             let (key, crew) = (self.target.key, self.target.crew);
             match self.flights.join(key, self.target.started, &tokens, crew) {
@@ -154,6 +154,18 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             return Outcome::Missing;
         }
         self.fill(tokens, own, fill).await
+    }
+
+    /// Whether what a run in the background has made would displace something newer than what was stored at
+    /// `seen`: nobody has waited for it, so much may have happened. The fence alone would only make it void.
+    pub(super) async fn would_displace(&self, seen: Option<i64>, fence: &[Token]) -> bool {
+        let Some(seen) = seen else { return false };
+        let Some(snapshot) = self.read(None).await else { return true };
+        let current = self.target.tokens(&snapshot);
+        if !current.iter().copied().eq(fence.iter().copied().map(Some)) {
+            return true;
+        }
+        self.target.check(&snapshot).is_some_and(|(times, _)| times.cached_at != seen)
     }
 
     /// The generations of the entry that was stored at `seen`, if that is there and valid.

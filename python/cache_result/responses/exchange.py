@@ -1,6 +1,7 @@
 """One request and its response: what tells it from others, what becomes of it, what is told to the client."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import isawaitable
@@ -15,6 +16,7 @@ from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from cache_result import _core
+from cache_result.freshness import Freshness
 from cache_result.keys.responses import asked
 from cache_result.reports import verdict_failed
 from cache_result.responses.headers import (
@@ -27,14 +29,14 @@ from cache_result.responses.headers import (
 )
 from cache_result.responses.policy import CONDITIONAL, Policy
 from cache_result.responses.project import Project, get_project
-from cache_result.responses.stored import PASS, PASS_SECONDS, StoredResponse, capture, rebuild
+from cache_result.responses.stored import PASS_SECONDS, StoredResponse, capture, passing, rebuild
 from cache_result.responses.traces import Traces, watched
 
 SESSION = ":session"
 """Stands in ``StoredResponse.vary`` for the session, which is no header."""
 
 Found = tuple[Any, ...]
-"""What the cache has of a response: the fields of `StoredResponse`, or `PASS`."""
+"""What the cache has of a response: the fields of `StoredResponse`, or that it is passed."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Verdict:
     """The callable, whether it says what is *not* stored, and whether it takes the view's arguments too."""
     ttl: tuple[Any, bool, bool]
     """The ttl, whether it is a callable, and whether that takes the view's arguments too."""
+    freshness: Freshness
+    """What happens around its end."""
 
     def accepts(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the predicate says, which may have to be awaited; True without one."""
@@ -78,6 +82,7 @@ class Exchange:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         run: Callable[[], Any],
+        again: Callable[[], Any],
         finish: Callable[[Any], Any] | None,
     ) -> None:
         self.policy = policy
@@ -87,7 +92,10 @@ class Exchange:
         self.args = args
         self.kwargs = kwargs
         self.run = run
+        self.again = again
         self.finish = finish
+        self.afterwards: list[Callable[[], Any]] = []
+        """What is to be begun when the request is over."""
         self.user: tuple[str, Any] | None = None
         """Kind and primary key of the authenticated user; None for anybody else, and where all are alike."""
         self.is_known = True
@@ -120,6 +128,13 @@ class Exchange:
 
     def __exit__(self, *error: object) -> None:
         asked.reset(self._token)
+
+    def apart(self) -> "Exchange":
+        """The same for a run in the background, when the request has been answered."""
+        apart = copy(self)
+        apart.run = self.again
+        apart.response, apart.afterwards = None, []
+        return apart
 
     # --- for whom it is
 
@@ -184,7 +199,7 @@ class Exchange:
         """Runs the view. Returns what the cache is to keep of its response."""
         if self.part == "bypass":
             self.response = self.run()
-            return PASS
+            return passing()
         with watched(self.http) as traces:
             response = self._finished(self.run())
             if (render := rendering(response)) is not None:
@@ -201,7 +216,7 @@ class Exchange:
         """Asyncio twin of ``fill``."""
         if self.part == "bypass":
             self.response = await self.run()
-            return PASS
+            return passing()
         with watched(self.http) as traces:
             response = self._finished(await self.run())
             if (render := rendering(response)) is not None:
@@ -227,7 +242,7 @@ class Exchange:
         if not isinstance(response, HttpResponse) or traces.private or self._is_private(response, traces):
             self.passed = self.storable = True
             self.ttl = PASS_SECONDS
-            return PASS
+            return passing()
         said = directives(response.get("Cache-Control", ""))
         if response.status_code in self.policy.statuses:
             call = (response, self.args, self.kwargs)
@@ -242,7 +257,7 @@ class Exchange:
         if self.storable:
             self._said = response.headers.get("Cache-Control")
             add_validator(response)
-            add_lifetime(response, said, self.ttl, public=self.policy.public)
+            add_lifetime(response, said, self.ttl, self.verdict.freshness, public=self.policy.public)
         return capture(response, [(name, self.header(name)) for name in self._vary(response, traces)])
 
     def _is_private(self, response: HttpResponse, traces: Traces) -> bool:
@@ -279,7 +294,10 @@ class Exchange:
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
-        return self._told(rebuild(stored), metadata)
+        response = self._told(rebuild(stored), metadata)
+        # Until then the middleware of this request goes on using what the view would use.
+        cast(Any, response)._resource_closers.extend(self.afterwards)
+        return response
 
     def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
         whole: Any = response

@@ -11,11 +11,24 @@ from django.http.response import HttpResponseRedirectBase, ResponseHeaders
 
 from cache_result import _core
 
-PASS: tuple[Any, ...] = ()
-"""Stored in place of a response that is for its own client alone, so that for a while the others neither
-wait for one another nor for the cache ("hit-for-pass")."""
-
 PASS_SECONDS = 10.0
+
+
+def passing() -> tuple[Any, ...]:
+    """What is stored in place of a response that is for its own client alone, so that for a while the others
+    neither wait for one another nor for the cache ("hit-for-pass")."""
+    return (_core.clock_now(),)
+
+
+def is_pass(kept: tuple[Any, ...]) -> bool:
+    """Whether that is what is kept."""
+    return len(kept) == 1
+
+
+def is_outdated(kept: tuple[Any, ...]) -> bool:
+    """Whether it is past its time: it is not served longer than that."""
+    age: int = _core.clock_now() - kept[0]
+    return age >= PASS_SECONDS * 1000
 
 
 class StoredResponse(NamedTuple):

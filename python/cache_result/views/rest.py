@@ -44,6 +44,13 @@ def finalized(view: Any, request: Any, response: Any) -> Any:
     return view.finalize_response(request, response, *view.args, **view.kwargs)
 
 
+def run_again(view: Any, request: Any, run: Callable[[], Any]) -> Any:
+    """What ``run`` returns, for a view that has answered already."""
+    if is_rest_view(view) and not isinstance(request, HttpRequest):
+        view.headers = view.default_response_headers  # of which the last response has taken some out
+    return run()
+
+
 def is_before_checks(view: Any, request: Any) -> bool:
     """Whether a call is one of ``dispatch``, before it has authenticated the user."""
     return isinstance(request, HttpRequest) and view is not None and is_rest_view(view)

@@ -16,7 +16,7 @@ from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
 from cache_result.responses.exchange import Exchange, Verdict
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.stored import PASS, StoredResponse
+from cache_result.responses.stored import StoredResponse, is_outdated, is_pass
 from cache_result.rules import InvalidationRule
 from cache_result.status import CacheStatus
 from cache_result.threads import off_the_loop
@@ -69,7 +69,6 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         stale_while_revalidate: Seconds | None = None,
         stale_if_error: Seconds | None = None,
         error_types: ErrorTypes | None = None,
-        fill_timeout: Seconds | None = None,
         early_refresh: bool | float = False,
         jitter: float = 0,
         identity: Callable[..., Any] | None = None,
@@ -85,7 +84,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             stale_while_revalidate,
             stale_if_error,
             error_types,
-            fill_timeout,
+            None,
             early_refresh,
             jitter,
             label,
@@ -119,7 +118,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self = cls._make(func, definition, ttl, cache, single_flight)
         self._policy = policy
         self._gate = gate
-        self._verdict = Verdict(label, predicate, lifetime)
+        self._verdict = Verdict(label, predicate, lifetime, freshness)
         return self
 
     _policy: Policy
@@ -137,7 +136,8 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
     ) -> Exchange:
         view, request = place
         finish = None if self._gate is not None else partial(rest.finalized, view, request)
-        return Exchange(self._policy, self._verdict, request, args, kwargs, run, finish)
+        again = partial(rest.run_again, view, request, run)
+        return Exchange(self._policy, self._verdict, request, args, kwargs, run, again, finish)
 
     def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, tuple[Any, Any], Answer]:
         """The steps of an answer: yields in which mode the core is to be called, and is sent what it has,
@@ -149,7 +149,12 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 found, metadata = yield look
                 if exchange.response is not None:
                     return exchange.answer_own(metadata), _BYPASSED if exchange.passed else metadata
-                if found is _core.CACHE_MISSING or found == PASS:
+                if found is _core.CACHE_MISSING:
+                    break
+                if is_pass(found):
+                    if part == "get" and is_outdated(found):
+                        look = "refresh"
+                        continue
                     break
                 stored = StoredResponse(*found)
                 if exchange.suits(stored):
@@ -306,6 +311,19 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await cast(Exchange, asked.get()).afill()
+
+    def _invoke_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return cast(Exchange, asked.get()).fill()
+
+    def _set_apart(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        asked.set(cast(Exchange, asked.get()).apart())
+        return args, kwargs
+
+    def _when_free(self, begin: Callable[[], bool]) -> bool:
+        cast(Exchange, asked.get()).afterwards.append(begin)
+        return True
 
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``get_with_metadata``."""

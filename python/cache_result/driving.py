@@ -199,7 +199,7 @@ def renew_in_thread(
         context, call = _apart(wrapper, args, kwargs or {})
 
         def work() -> None:
-            _ = wrapper.storage.cache  # this thread's own, not the one of the caller's context
+            wrapper.storage.part_thread()
             context.run(_renew_here, wrapper, renewal, *call)
 
         return wrapper._when_free(partial(background.submit, work))
@@ -265,11 +265,14 @@ async def _renew(
     shell: Shell, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> None:
     try:
-        if shell is _ON_LOOP:
-            steps = await off_the_loop(renewal.begin, args, kwargs)
-        else:
+        if shell is _IN_THREAD:
             steps = renewal.begin(args, kwargs)
+        else:
+            steps = await off_the_loop(renewal.begin, args, kwargs)
+            await wrapper.storage.apart_thread()
         if steps is not None:
             await _drive(shell, wrapper, steps, args, kwargs)
     finally:
         renewal.drop()
+        if shell is _ON_LOOP:
+            await asyncio.shield(wrapper.storage.aleave_thread())

@@ -40,6 +40,7 @@ LAYERS = [
         "rule_options",
         "signals",
         "status",
+        "surroundings",
         "threads",
         "worlds",
     },

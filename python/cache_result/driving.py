@@ -8,12 +8,14 @@ import asyncio
 import contextvars
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cache_result import _core, background, fills, transaction
 from cache_result.reports import logger, verdict_failed
+from cache_result.surroundings import captured
 from cache_result.threads import off_the_loop
 
 if TYPE_CHECKING:
@@ -197,10 +199,11 @@ def renew_in_thread(
     """Has an entry made anew by a thread of the background; False if there is too much of that already."""
     try:
         context, call = _apart(wrapper, args, kwargs or {})
+        surroundings = captured()
 
         def work() -> None:
             wrapper.storage.part_thread()
-            context.run(_renew_here, wrapper, renewal, *call)
+            context.run(_renew_here, wrapper, renewal, *call, surroundings)
 
         return wrapper._when_free(partial(background.submit, work))
     except Exception:
@@ -254,10 +257,14 @@ def copied(value: Any) -> Any:
 
 
 def _renew_here(
-    wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+    wrapper: "CachedWrapper[..., Any]",
+    renewal: _core.Renewal,
+    args: Args,
+    kwargs: Kwargs,
+    surroundings: Callable[[], AbstractContextManager[None]],
 ) -> None:
     transaction.forget()  # those of the caller are not this thread's
-    with suppress(StopIteration):
+    with suppress(StopIteration), surroundings():
         _renew(_IN_THREAD, wrapper, renewal, args, kwargs).send(None)
 
 

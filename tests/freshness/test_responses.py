@@ -6,6 +6,9 @@ import pytest
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
+from django.utils import timezone, translation
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import get_language
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -171,6 +174,24 @@ def test_what_is_for_one_client_alone_is_not_served_longer(site, clock):
     clock.advance(TTL + 1)
     assert client.get("/plain/").content == b"run 3"
     assert client.get("/plain/").content == b"run 3"
+
+
+def test_the_view_runs_again_in_the_language_of_the_request(site, clock):
+    # Fails ("en", or another key) if the thread has the language of the project.
+    @cache_response(**OPTIONS, name="test-windows-language")
+    def view(request):
+        site.runs += 1
+        return HttpResponse(f"{get_language()} {get_current_timezone_name()} {site.runs}")
+
+    request = RequestFactory().get("/")
+    with translation.override("de"), timezone.override("Asia/Tokyo"):
+        assert view(request).content == b"de Asia/Tokyo 1"
+        clock.advance(TTL + 1)
+        response = view(request)
+        assert told(response) == ("de Asia/Tokyo 1", "STALE")
+        response.close()
+        settle()
+        assert told(view(request)) == ("de Asia/Tokyo 2", "HIT")
 
 
 def test_head_runs_nothing(site, clock):

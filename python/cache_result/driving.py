@@ -217,14 +217,14 @@ def renew_in_task(
     """Has an entry made anew by a task of the running loop."""
     try:
         context, call = _apart(wrapper, args, kwargs)
-        spawn = partial(context.run, background.spawn, partial(_renew, _ON_LOOP, wrapper, renewal, *call))
+        work = partial(_renew, _ON_LOOP, wrapper, renewal, *call)
         loop = asyncio.get_running_loop()
 
         def begin() -> bool:
             if asyncio._get_running_loop() is loop:
-                spawn()
+                context.run(background.spawn, work)
             else:  # by a thread that closes the response
-                loop.call_soon_threadsafe(spawn)
+                loop.call_soon_threadsafe(background.spawn, work, context=context)
             return True
 
         return wrapper._when_free(begin)

@@ -32,7 +32,6 @@ WITHOUT_REDIS = (
     "memory-bytes",
     "memory-wipe",
     "locmem",
-    "windows",
     "key",
     "async-locmem",
     "response-memory",
@@ -46,6 +45,7 @@ WITHOUT_REDIS = (
 )
 WITH_REDIS = (
     "redis",
+    "windows",
     "django-redis",
     "wipe",
     "threads",

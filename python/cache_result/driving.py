@@ -48,19 +48,7 @@ class OnLoop:
         return await wrapper._invoke(args, kwargs)
 
     async def wait(self, steps: _core.Steps, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-
-        def wake() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        steps.on_end(lambda: loop.call_soon_threadsafe(wake))
-        try:
-            async with asyncio.timeout(seconds):
-                await ended
-        except TimeoutError:
-            pass
+        await _until_ended(steps, seconds)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -188,6 +176,23 @@ async def _run_and_judge(
 
 async def _awaited(said: Any) -> Any:
     return await said if asyncio.iscoroutine(said) or hasattr(said, "__await__") else said
+
+
+async def _until_ended(steps: _core.Steps, seconds: float) -> None:
+    """Waits until the flight has ended or the time is over."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    steps.on_end(lambda: loop.call_soon_threadsafe(wake))
+    try:
+        async with asyncio.timeout(seconds):
+            await ended
+    except TimeoutError:
+        pass
 
 
 # --- in the background

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from cache_result.dispatching import Dispatcher, make_dispatcher
 from cache_result.forks import with_renewed_properties
-from cache_result.rule_options import check_dispatching, check_invalidator, name_of
+from cache_result.rule_options import arguments_of_view, check_dispatching, check_invalidator, name_of
 
 RuleMember = tuple[str, str, Callable[[Any], Any]]
 """Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
@@ -151,8 +151,8 @@ class InvalidationRule:
             return not self.require_args or all(value is not None for value in values.values())
         return all(values[name] is not None for name in self.require_args)
 
-    def check(self, parameters: Signature, label: str) -> None:
-        """Whether this rule fits a function.
+    def check(self, parameters: Signature, label: str, *, of_view: bool = False) -> None:
+        """Whether this rule fits a function, or a view, whose arguments are those of its URL.
 
         :raises ValueError: when the mapping names no argument of it, or is missing.
         :raises KeyError: when there is no such dispatcher.
@@ -165,6 +165,7 @@ class InvalidationRule:
                     f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is "
                     f"no argument of {label}; it has {', '.join(known) or 'none'}"
                 )
+        known = arguments_of_view(parameters) if of_view else known
         if known[:1] in (["self"], ["cls"]):
             known = known[1:]
         if known and not self.field_mapping and self.invalidator is None:

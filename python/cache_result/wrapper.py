@@ -20,6 +20,7 @@ from typing import (
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
+from django.template.response import ContentNotRenderedError
 
 from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
@@ -326,8 +327,14 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         return list(sets.values())
 
     def _unpicklable(self, error: Exception) -> None:
+        remedy = ""
+        if isinstance(error, ContentNotRenderedError):
+            remedy = ". It is a response: put @cache_response on the view, or return the data instead"
         logger.error(
-            "cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error
+            "cache_result: the result of %s cannot be pickled; it was not stored: %s%s",
+            self.label,
+            str(error).rstrip("."),
+            remedy,
         )
 
     def _spared(self, error: Exception) -> None:

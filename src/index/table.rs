@@ -115,7 +115,8 @@ impl Table {
     }
 
     /// Whether each of these slots still has that generation, and the table that epoch.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     #[must_use]
     pub fn holds(&self, epoch: u64, fence: &[(u32, u64)], now_ms: i64) -> bool {
         let mut region = self.region();

@@ -62,7 +62,8 @@ impl Vault {
     }
 
     /// Whether a hit needs no further thought.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     fn is_quick(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
         entry.is_quick(now) && self.is_current(entry, now)
@@ -74,7 +75,8 @@ impl Vault {
         !entry.is_gone(now) && self.is_current(entry, now)
     }
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     fn is_current(&self, entry: &Entry<Arc<Kept>>, now: i64) -> bool {
         entry.fill.as_ref().is_none_or(|fill| self.table.holds(fill.epoch, &fill.fence, now))
     }
@@ -254,7 +256,8 @@ impl View {
     }
 
     /// The entry of a call, by its canonical bytes, if it is valid without further thought.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, family: &Family, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         let entry = self.vault.store.find(KeyRef::call(family, canonical))?;
         self.vault.is_quick(&entry).then_some(entry)

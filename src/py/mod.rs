@@ -31,6 +31,7 @@ mod session;
 mod sources;
 mod standard;
 mod steps;
+mod straight;
 mod template;
 mod thread;
 mod ttl;

@@ -58,6 +58,7 @@ imported!(dataclass_fields: PyAny = "dataclasses", "fields");
 imported!(synchronous_only: PyType = "django.core.exceptions", "SynchronousOnlyOperation");
 imported!(is_coroutine_function: PyAny = "asgiref.sync", "iscoroutinefunction");
 imported!(http_request: PyType = "django.http", "HttpRequest");
+imported!(view: PyType = "django.views", "View");
 imported!(multi_value_dict: PyType = "django.utils.datastructures", "MultiValueDict");
 imported!(queryset: PyType = "django.db.models", "QuerySet");
 imported!(uuid: PyType = "uuid", "UUID");

@@ -144,13 +144,15 @@ fn in_world(number: u64) -> u64 {
 }
 
 impl Plan {
-    /// A plan; `spec` is what distinguishes its fields from others.
+    /// A plan; `spec` is what distinguishes its fields from others. The key of what was defined in a class
+    /// may depend on the class that it is called on.
     pub fn new(
         name: &Name<'_>,
         (partition_chars, hash_on_overflow): (usize, bool),
         spec: &[u8],
         fields: Vec<Field>,
         signature: &Signature,
+        in_class: bool,
     ) -> PyResult<Self> {
         let mut identity = blake3::Hasher::new();
         identity.update(FORMAT).update(&name.bytes()?).update(spec);
@@ -158,10 +160,11 @@ impl Plan {
         let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
         function.str(name.function_id).map_err(too_long)?;
         let function = function.into_bytes();
-        let all = signature.plain().filter(|&count| {
-            signature.is_positional()
-                && matches!(fields.as_slice(), [field] if field.has_all(count))
-        });
+        let straight = match fields.as_slice() {
+            [field] if !in_class => signature.plain().filter(|&count| field.is_straight(count)),
+            _ => None,
+        };
+        let all = straight.filter(|&count| signature.is_positional() && fields[0].has_all(count));
         Ok(Self {
             positional: all.unwrap_or(usize::MAX),
             style: Style::new(&name.shown(), name.version, partition_chars, hash_on_overflow),
@@ -171,10 +174,7 @@ impl Plan {
             version: name.version,
             function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
             function,
-            straight: match fields.as_slice() {
-                [field] => signature.plain().is_some_and(|count| field.is_straight(count)),
-                _ => false,
-            },
+            straight: straight.is_some(),
             fields,
         })
     }

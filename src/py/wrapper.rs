@@ -15,7 +15,6 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
-use super::thread::Quick;
 use super::ttl::read_ttl;
 use crate::backoff::Backoffs;
 use crate::call::{First, Mode, Windows};
@@ -111,7 +110,7 @@ impl Wrapper {
         Ok(Self {
             function,
             judge: Judge { label, lifetime, predicate, windows, error_types },
-            plan: Plan::new(&name, style, &spec, fields, &signature)?,
+            plan: Plan::new(&name, style, &spec, fields, &signature, owner.is_some())?,
             signature,
             spec,
             asynchronous,
@@ -131,11 +130,11 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let written = match slf.get().quick(args, kwargs)? {
-            Quick::Hit(value) => return Ok(value),
-            Quick::Missed(encoder) => Some(encoder.into()),
-            Quick::Unfit => None,
-        };
+        let mut encoder = Encoder::new();
+        if let Some(value) = slf.get().quick(args, kwargs, &mut encoder)? {
+            return Ok(value);
+        }
+        let written = (!encoder.writer.is_empty()).then(|| encoder.into());
         Self::run(slf, written, args, kwargs, Mode::Get, Want::Value)
     }
 

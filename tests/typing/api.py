@@ -5,6 +5,7 @@ from typing import assert_type
 
 from django.http import HttpRequest, HttpResponse
 from django.test import TestCase
+from django.views import View
 
 from cache_result import (
     CACHE_MISSING,
@@ -12,6 +13,7 @@ from cache_result import (
     CacheInfo,
     InvalidationRule,
     KeyConstructor,
+    cache_response,
     cache_result,
     set_response_cache_header,
 )
@@ -110,3 +112,48 @@ class Tests(CacheResultTestMixin, TestCase):
         assert_type(self.off(1), str)
         async with cache_results_off(), assert_cache_calls(asynchronous, misses=1):
             await asynchronous("x")
+
+
+@cache_response
+def bare_view(request: HttpRequest, pk: int = 1) -> HttpResponse:
+    return HttpResponse(str(pk))
+
+
+@cache_response(ttl=60, public=True)
+def view_with_options(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@cache_response(UserKey, set_cache_headers=True)
+async def async_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@cache_response
+class BareClass(View):
+    page = 1
+
+
+@cache_response(ttl=60)
+class ClassWithOptions(View):
+    page = 1
+
+    @cache_response(ttl=60)
+    def head(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return HttpResponse()
+
+
+def views(request: HttpRequest) -> None:
+    assert_type(bare_view(request, pk=2), HttpResponse)
+    bare_view("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(view_with_options(request), HttpResponse)
+    assert_type(view_with_options.refresh(request), HttpResponse)
+    view_with_options.delete_by_prefix()
+    assert_type(BareClass.page, int)
+    assert_type(ClassWithOptions().page, int)
+    assert_type(ClassWithOptions().head(request, pk=1), HttpResponse)
+
+
+async def async_views(request: HttpRequest) -> None:
+    assert_type(await async_view(request), HttpResponse)
+    assert_type(await async_view.arefresh(request), HttpResponse)

@@ -1,47 +1,38 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from functools import partial, wraps
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
+from django.http import HttpRequest
 
 from cache_result import _core
-from cache_result.conf import get_settings
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async
+from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
 from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
-from cache_result.responses.exchange import Exchange, Verdict
+from cache_result.responses.exchange import Exchange, SparedViewFailed, ViewFailed
+from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.stored import StoredResponse, is_outdated, is_pass
+from cache_result.responses.steps import BYPASSED, part_of, steps_of
+from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
-from cache_result.status import CacheStatus
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
+from cache_result.views.filling import decided_to_store, decided_ttl, filling
 from cache_result.views.unsafe import changes_its_target, invalidate_target
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, SyncCachedWrapper
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_VARIANTS = 4
-"""How often another variant of a response is looked for before the view runs for this request alone."""
-
-_BYPASSED: Metadata = {"cached_at": None, "cache_reset_at": None, "cache_status": CacheStatus.BYPASS}
-
-Answer = tuple[Any, Metadata | None]
+Answer = tuple[Any, Any]
 Mode = str
-
-
-class _Done(BaseException):
-    """Leaves a view's ``dispatch`` with what was found behind its checks."""
-
-    def __init__(self, found: Any) -> None:
-        self.found = found
 
 
 class CachedResponseWrapper(CachedWrapper[P, T]):
@@ -78,7 +69,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         policy = Policy(public, authorization, cast(Any, statuses), set_cache_headers).check(label)
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
-        rules = None if invalidates_on is None else list(invalidates_on)
+        rules = rules_of(invalidates_on, label)
         freshness = check_freshness(
             ttl,
             stale_while_revalidate,
@@ -93,18 +84,19 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
             # What is decided while the response is at hand; the core is given what is kept of it.
-            0 if ttl == 0 else _decided_ttl,
+            decided_ttl,
             rules,
-            _decided_to_store,
+            decided_to_store,
             None,
             cache,
             name,
             single_flight,
-            freshness=freshness,
-            run=wraps(func)(_fill),
-            parameters=call_parameters(func, rules or ()),
+            freshness=replace(freshness, error_types=(SparedViewFailed,)),
+            run=filling(func),
+            parameters=call_parameters(func, rules),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
+            of_view=True,
         )
         for rule in definition.rules:
             if rule.rewarm:
@@ -118,105 +110,83 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self = cls._make(func, definition, ttl, cache, single_flight)
         self._policy = policy
         self._gate = gate
+        self._dispatches = getattr(func, "__name__", None) == "dispatch"
         self._verdict = Verdict(label, predicate, lifetime, freshness)
         return self
 
     _policy: Policy
     _gate: rest.Gate | None
+    _dispatches: bool
     _verdict: Verdict
 
     # --- what sync and async views have in common
 
     def _exchange(
         self,
-        place: tuple[Any, Any],
+        view: Any,
+        request: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         run: Callable[[], Any],
+        checked: rest.Checked | None,
+    ) -> Exchange | None:
+        """What is to be answered; None where the cache has no part in it."""
+        finish, again = None, run
+        if checked is not None:
+            request = checked.request
+        elif rest.is_rest_view(view):
+            if isinstance(request, HttpRequest):
+                return None  # a handler that was called without `dispatch`; nobody knows how to render it
+            finish = partial(rest.finalized, view, request)
+            again = partial(rest.run_again, view, run)
+        if (checked is not None and checked.is_refused) or not rest.may_be_shared(request, self._policy):
+            return None
+        exchange = self._exchange_with(request, args, kwargs, run, finish)
+        exchange.again = again
+        return exchange
+
+    def _exchange_with(
+        self,
+        request: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Callable[[], Any],
+        finish: Callable[[Any], Any] | None = None,
     ) -> Exchange:
-        view, request = place
-        finish = None if self._gate is not None else partial(rest.finalized, view, request)
-        again = partial(rest.run_again, view, request, run)
-        return Exchange(self._policy, self._verdict, request, args, kwargs, run, again, finish)
+        asker = Identity(self._policy, request)
+        return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
-    def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, tuple[Any, Any], Answer]:
-        """The steps of an answer: yields in which mode the core is to be called, and is sent what it has,
-        with the metadata, or with whether it is stored."""
-        part = self._part(exchange, mode)
-        look = "peek" if part == "get" and exchange.http.method == "HEAD" else part
-        if look != "bypass":
-            for _ in range(_VARIANTS):
-                found, metadata = yield look
-                if exchange.response is not None:
-                    return exchange.answer_own(metadata), _BYPASSED if exchange.passed else metadata
-                if found is _core.CACHE_MISSING:
-                    break
-                if is_pass(found):
-                    if part == "get" and is_outdated(found):
-                        look = "refresh"
-                        continue
-                    break
-                stored = StoredResponse(*found)
-                if exchange.suits(stored):
-                    return exchange.answer_stored(stored, metadata), metadata
-            if part == "peek":
-                return _core.CACHE_MISSING, None
-        _, metadata = yield "bypass"
-        return exchange.answer_own(metadata), metadata
+    def _is_async_dispatch(self, args: tuple[Any, ...]) -> bool:
+        """Whether a plain ``dispatch`` is called on an heir with async handlers."""
+        return self._dispatches and bool(args) and _handles_async(cast(Any, type(args[0])))
 
-    def _part(self, exchange: Exchange, mode: Mode) -> Mode:
-        """The part that the cache takes in an answer."""
-        if not get_settings().ENABLED:
-            return "peek" if mode == "peek" else "bypass"
-        if mode == "get":
-            mode = self._policy.part(exchange.http)
-        if mode in {"get", "refresh"} and not exchange.may_be_shared():
-            return "bypass"
-        return mode
+    def _is_before_checks(self, view: Any, request: Any) -> bool:
+        """Whether the checks of a view of REST framework lie behind this cache."""
+        if self._gate is not None:
+            return True
+        return self._dispatches and isinstance(request, HttpRequest) and rest.is_rest_view(view)
 
-    def _prepared(
-        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
-        """View and request behind the checks of a view function of REST framework; None where it refuses."""
-        if self._gate is None:
-            return view, request
-        return self._gate.prepare(request, args[1:], kwargs)
-
-    def _behind_checks(
-        self, view: Any, do: Callable[[Exchange, tuple[Any, ...], dict[str, Any]], Any]
-    ) -> None:
-        """Has ``do`` called with the exchange where ``view.dispatch`` calls its handler."""
-
-        def answer(handler: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            run = partial(handler, request, *args, **kwargs)
-            exchange = self._exchange((view, request), (view, request, *args), kwargs, run)
-            return do(exchange, exchange.args, kwargs)
-
-        rest.put_behind_checks(view, answer)
+    def _check(
+        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any], throttle: bool = True
+    ) -> rest.Checked:
+        in_front = self._gate is not None
+        args = args[1:] if in_front else args[2:]
+        if self._gate is not None:
+            view = self._gate.view(request, args, kwargs)
+        return rest.check(view, request, args, kwargs, in_front=in_front, throttle=throttle)
 
     def _with_key(self, find: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What ``find`` says of a call, once it is known whose response it is about."""
         view, request = locate(self.label, args, kwargs)
-
-        def do(exchange: Exchange, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            exchange.recognize()
-            with exchange.asking():
-                return find(args, kwargs)
-
-        def leave(*given: Any) -> None:
-            raise _Done(do(*given))
-
-        if rest.is_before_checks(view, request):
-            self._behind_checks(view, leave)
-            try:
-                cast(Any, self.func)(*args, **kwargs)
-            except _Done as done:
-                return done.found
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        return do(self._exchange(prepared, args, kwargs, lambda: None), args, kwargs)
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs, throttle=False)
+            if checked.refusal is not None:
+                raise ValueError(f"cache_response: {self.label} refuses this request") from checked.refusal
+            request = checked.request
+        exchange = self._exchange_with(request, args, kwargs, lambda: None)
+        exchange.asker.recognize()
+        with exchange.asking():
+            return find(args, kwargs)
 
     if not TYPE_CHECKING:
 
@@ -229,9 +199,23 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             explain = super().explain_key
             return self._with_key(lambda args, kwargs: explain(*args, **kwargs), args, kwargs)
 
+    async def _away(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``find`` says of a call, where it may query the database and run the checks of a view."""
+        if self._gate is None and not self._dispatches:
+            return await off_the_loop(find, *args, **kwargs)
+        return await sync_to_async(find, thread_sensitive=True)(*args, **kwargs)
+
+    async def aget_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Asyncio twin of ``get_cache_key``."""
+        return cast(str, await self._away(self.get_cache_key, *args, **kwargs))
+
+    async def aexplain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """Asyncio twin of ``explain_key``."""
+        return cast(KeyExplanation, await self._away(self.explain_key, *args, **kwargs))
+
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
-        key, own, _ = await off_the_loop(self._with_key, self._parts, args, kwargs)
+        key, own, _ = await self._away(self._with_key, self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own, (self.label,))
         await self._atell("delete_cache", args, kwargs)
 
@@ -251,50 +235,49 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             response = await run()
             if changes_its_target(request, response):
                 await sync_to_async(invalidate_target, thread_sensitive=True)(self, args, kwargs)
-            return response, _BYPASSED
-        if rest.is_before_checks(view, request):
-            return await self._abehind(mode, metadata, view, run)
-        prepared = await off_the_loop(self._prepared, view, request, args, kwargs)
-        if prepared is None:
-            return await run(), _BYPASSED
-        return await self._adrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+            return response, BYPASSED
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = await sync_to_async(self._check, thread_sensitive=True)(view, request, args, kwargs)
+            run = partial(_arun_checked, checked, run)
+        # Where a view leaves authentication to whoever wants to know, it is now.
+        exchange = await off_the_loop(self._exchange, view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return await self._adrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (await run(), BYPASSED)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        await off_the_loop(exchange.recognize)
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            await self._recognize(exchange.asker)
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = await self._drive(part, want, args, kwargs)
+                        try:
+                            found = await self._drive(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
 
-    async def _abehind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        async def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = await self._adrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return await run(), seen[0] if seen else _BYPASSED
-        except _Done as done:
-            return done.found, None
+    @staticmethod
+    async def _recognize(asker: Identity) -> None:
+        if asker.is_at_hand:
+            await off_the_loop(asker.recognize)
+        else:
+            await sync_to_async(asker.recognize, thread_sensitive=True)()
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
+    ) -> Answer | None:
         """A hit in our own store, whose metadata nobody wants to know."""
         if part != "get" or metadata:
             return None
@@ -305,7 +288,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[], Any]:
         """What runs the view for asyncio."""
-        if not self.is_async:
+        if not self.is_async and not self._is_async_dispatch(args):
             func = sync_to_async(func, thread_sensitive=True)
         return partial(func, *args, **kwargs)
 
@@ -325,6 +308,12 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         cast(Exchange, asked.get()).afterwards.append(begin)
         return True
 
+    def _spared(self, error: Exception) -> None:
+        super()._spared(error.error if isinstance(error, ViewFailed) else error)
+
+    def _not_renewed(self, error: Exception) -> None:
+        super()._not_renewed(error.error if isinstance(error, ViewFailed) else error)
+
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``get_with_metadata``."""
         return await self._aanswer("get", True, args, kwargs)
@@ -335,7 +324,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     async def aget_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """Asyncio twin of ``get_cached_metadata``."""
-        return (await self._aanswer("peek", True, args, kwargs))[1]
+        return cast("Metadata | None", (await self._aanswer("peek", True, args, kwargs))[1])
 
     async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``refresh``."""
@@ -363,56 +352,58 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
             response = run()
             if changes_its_target(request, response):
                 invalidate_target(self, args, kwargs)
-            return response, _BYPASSED
-        if rest.is_before_checks(view, request):
-            return self._behind(mode, metadata, view, run)
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            return run(), _BYPASSED
-        return self._sdrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+            return response, BYPASSED
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs)
+            run = partial(_run_checked, checked, run)
+        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return self._sdrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (run(), BYPASSED)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        exchange.recognize()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            exchange.asker.recognize()
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = self._run(part, want, args, kwargs)
+                        try:
+                            found = self._run(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
-
-    def _behind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = self._sdrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return run(), seen[0] if seen else _BYPASSED
-        except _Done as done:
-            return done.found, None
 
     def answer_in_place_of(
         self, view: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """The response to a call of ``method``, which is bound to ``view``."""
-        return self._answer("get", False, (view, *args), kwargs, partial(method, *args, **kwargs))[0]
+        run = partial(method, *args, **kwargs)
+        if self._is_async_dispatch((view,)):
+            return self._aresponse((view, *args), kwargs, run)
+        return self._answer("get", False, (view, *args), kwargs, run)[0]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
+        if self._is_async_dispatch(args):
+            return cast(T, self._aresponse(args, kwargs))
         return cast(T, self._answer("get", False, args, kwargs)[0])
+
+    async def _aresponse(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Any] | None = None
+    ) -> Any:
+        """The response of an async heir of the class whose ``dispatch`` it is."""
+        return (await self._aanswer("get", False, args, kwargs, run))[0]
 
     def get_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
         """The response and how it was cached."""
@@ -424,7 +415,7 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 
     def get_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """How the response is cached, or None. Never runs the view."""
-        return self._answer("peek", True, args, kwargs)[1]
+        return cast("Metadata | None", self._answer("peek", True, args, kwargs)[1])
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the view and stores its response over the old one, which is served meanwhile."""
@@ -444,6 +435,12 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]], AsyncCachedWrapper[P, T]):
     """The wrapper of an async view."""
 
+    if TYPE_CHECKING:
+
+        async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]: ...
+        async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+        async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
         return cast(T, (await self._aanswer("get", False, args, kwargs))[0])
@@ -456,14 +453,17 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
 
 
-def _fill(*args: Any, **kwargs: Any) -> Any:
-    """Makes the response to the request that is being answered; what the core runs in place of the view."""
-    return cast(Exchange, asked.get()).fill()
+@lru_cache(maxsize=1024)
+def _handles_async(cls: type) -> bool:
+    """Whether the handlers of a class-based view are coroutine functions; to find out takes a while."""
+    return bool(getattr(cls, "view_is_async", False))
 
 
-def _decided_to_store(kept: Any) -> bool:
-    return cast(Exchange, asked.get()).storable
+def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return run()
 
 
-def _decided_ttl(kept: Any) -> float | None:
-    return cast(Exchange, asked.get()).ttl
+async def _arun_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return await run()

@@ -16,6 +16,7 @@ __all__ = [
     "Kept",
     "Memory",
     "MemoryStore",
+    "Renewal",
     "Steps",
     "Wrapper",
     "__version__",
@@ -36,6 +37,7 @@ __all__ = [
     "reconfigured",
     "register_key_encoder",
     "reset_counters",
+    "seed_random",
     "set_open_transactions",
 ]
 

@@ -105,7 +105,8 @@ def _seconds(option: str, value: Any, label: str) -> float | None:
 def _error_types(given: Any, label: str) -> tuple[type[Exception], ...]:
     if given is None:
         return (Exception,)
-    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, type | str) else (given,)
+    several = isinstance(given, Iterable) and not isinstance(given, type | str)
+    kinds: tuple[Any, ...] = tuple(given) if several else (given,)
     if not kinds or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
         raise TypeError(
             f"cache_result: error_types={given!r} on {label}: give a subclass of Exception, or several"

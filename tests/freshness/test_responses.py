@@ -141,6 +141,23 @@ def test_a_view_that_raises(site, clock):
         client.get("/plain/")
 
 
+def test_which_errors_of_a_view_are_spared(site, clock, caplog):
+    # Fails if the core is asked about what takes the view's exception through it.
+    @cache_response(**OPTIONS, error_types=OSError, name="test-windows-errors")
+    def view(request):
+        return site.answer()
+
+    request = RequestFactory().get("/")
+    view(request)
+    clock.advance(TTL + WINDOW + 1)
+    site.error = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        view(request)
+    site.error = ConnectionError("no database")
+    assert told(view(request)) == ("run 1", "STALE")
+    assert caplog.records[-1].exc_info[1] is site.error
+
+
 def test_the_view_runs_again_when_the_response_is_closed(site, clock, monkeypatch):
     # Fails (two runs) if it does while middleware still uses the request.
     submitted = []

@@ -70,6 +70,7 @@ class Pool:
         self.settle(EXIT_SECONDS)
 
     def _run(self) -> None:
+        _of_thread.closers = []
         while (work := self._next()) is not None:
             try:
                 close_old_connections()
@@ -80,6 +81,8 @@ class Pool:
                 del work
                 close_old_connections()
         connections.close_all()
+        for close in _of_thread.closers:
+            close()
 
     def _next(self) -> Work | None:
         """The next work; None when this thread is to end."""
@@ -95,6 +98,7 @@ class Pool:
             return None
 
 
+_of_thread = threading.local()
 _pool = Pool()
 _tasks: set["asyncio.Task[None]"] = set()
 
@@ -102,6 +106,13 @@ _tasks: set["asyncio.Task[None]"] = set()
 def submit(work: Work) -> bool:
     """Has ``work`` done by a thread of this process, soon; False if there is too much of it already."""
     return _pool.submit(work)
+
+
+def at_thread_end(close: Callable[[], object]) -> None:
+    """Has ``close`` called when this thread ends, if it is one of the background."""
+    closers: list[Callable[[], object]] | None = getattr(_of_thread, "closers", None)
+    if closers is not None:
+        closers.append(close)
 
 
 def settle(seconds: float | None = None) -> bool:

@@ -6,6 +6,7 @@ import gc
 import threading
 
 import pytest
+from django.core.cache import caches
 from django.db import connection, connections
 from django.utils import translation
 
@@ -66,6 +67,33 @@ def test_idle_threads_end(pool, monkeypatch):
         assert pool._changed.wait_for(lambda: pool._threads == 0, DEADLINE)
     assert pool.submit(lambda: None)
     assert pool.settle(DEADLINE)
+
+
+@on("memcached")
+def test_clients_of_the_cache_are_closed_with_their_thread(scripted, clock, monkeypatch):
+    # Fails (nothing closed) if a thread of the background leaves its client to the garbage collector.
+    closed, before = [], set(threading.enumerate())
+    backend = type(caches["memcached"])
+    original = backend.close
+
+    def close(cache, **kwargs):
+        closed.append(threading.current_thread().name)
+        original(cache, **kwargs)
+
+    monkeypatch.setattr(backend, "close", close)
+    monkeypatch.setattr(background, "_pool", Pool())
+    monkeypatch.setattr(background, "IDLE_SECONDS", 0.01)
+    function = scripted(stale_while_revalidate=WINDOW)
+    function()
+    clock.advance(TTL + 1)
+    assert seen(function) == ([1], "STALE")
+    settle()
+    pool = background._pool
+    with pool._changed:
+        assert pool._changed.wait_for(lambda: pool._threads == 0, DEADLINE)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(DEADLINE)
+    assert "cache_result" in closed
 
 
 @on("locmem", "memory", "redis")

@@ -20,7 +20,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import connections, router
 from django.db.transaction import atomic
 
-from cache_result import _core
+from cache_result import _core, background
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.pending import Pending
@@ -87,6 +87,7 @@ class Storage:
         the background has that of its caller, whose object is not made for two threads at once."""
         if not hasattr(self._of_thread, "cache"):
             self._of_thread.cache = Context().run(caches.__getitem__, self.alias)
+            background.at_thread_end(self._leave_thread)
 
     async def apart_thread(self) -> None:
         """The same for the thread that does the work of this task, if one does."""

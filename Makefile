@@ -43,7 +43,7 @@ servers:
 
 test: $(CORE) servers ## Run the tests of Rust and Python
 	PYO3_PYTHON=$(abspath $(BIN))/python cargo test --release --no-default-features
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django matrix
 	@.ci/servers redis-server memcached postgresql

@@ -11,7 +11,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use host::HostError;
+pub use host::{HostError, Place};
 pub use process::ProcessIndex;
 pub use table::Table;
 pub use token::{ScopeId, Token};

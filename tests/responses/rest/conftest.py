@@ -3,7 +3,6 @@
 import pytest
 from rest_framework.test import APIClient
 
-from tests.responses.conftest import empty_the_cache_of
 from tests.responses.rest import counting
 
 
@@ -12,7 +11,6 @@ def site_of_module(site, request):
     """The module's URLs, no responses from earlier tests, and nothing counted yet."""
     name = request.module.__name__
     site.ROOT_URLCONF = name
-    empty_the_cache_of(name)
     counting.counts.clear()
     return site
 

@@ -10,7 +10,15 @@ from django.core.cache import caches
 from django.db import connections
 from django.db.transaction import atomic
 
-from cache_result import CACHE_MISSING, InvalidationRule, forks, invalidation_deferred, signals
+from cache_result import (
+    CACHE_MISSING,
+    ArgsKeyField,
+    InlineKeyConstructor,
+    InvalidationRule,
+    forks,
+    invalidation_deferred,
+    signals,
+)
 from cache_result.backends import MemoryCache
 from cache_result.invalidation import receivers
 from cache_result.invalidation.dispatchers import threadpool
@@ -149,10 +157,13 @@ def test_a_fork_while_another_thread_holds_every_lock(cached, cache, threads, mo
         # What is defined, and what is bound, for the first time.
         monkeypatch.setattr(receivers, "_connected", set())
         rule = InvalidationRule("app.Country", field_mapping={"x": "pk"})
-        other = cached(invalidates_on=[rule])(lambda x: [x])
+        constructor = InlineKeyConstructor(
+            {"x": ArgsKeyField("x")}
+        )  # which other tests' functions do not use
+        cached(key_constructor=constructor, invalidates_on=[rule])(lambda x: [x])
         assert rule.resolved_model is Country
         threadpool._pool(1).submit(str).result(DEADLINE)
-        other.key_constructor.wipe()
+        constructor.wipe()
         assert MemoryCache("another", {}).memory.get("key") is None
         # What a backend that fails has to do with.
         storage._breaker.failed(OSError("down"))

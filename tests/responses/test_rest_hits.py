@@ -1,3 +1,5 @@
+"""Views of REST framework are answered from the cache, by user."""
+
 import pytest
 from django.test import Client
 

@@ -9,6 +9,7 @@ from typing_extensions import disjoint_base
 __all__ = [
     "ABSENT",
     "CACHE_MISSING",
+    "TAGS_SCOPE",
     "Absent",
     "BoundWrapper",
     "CacheMissing",
@@ -35,11 +36,13 @@ __all__ = [
     "register_key_encoder",
     "reset_counters",
     "set_open_transactions",
+    "tag_scope",
 ]
 
 __version__: Final[str]
 ABSENT: Final[Absent]
 CACHE_MISSING: Final[CacheMissing]
+TAGS_SCOPE: Final[bytes]
 
 _T = TypeVar("_T")
 _Mode = Literal["get", "peek", "refresh", "bypass"]
@@ -147,6 +150,7 @@ class Wrapper:
         fields: Sequence[_FieldSpec],
         ttl: tuple[Any, bool, bool],
         predicate: tuple[Callable[..., Any], bool, bool] | None,
+        tags: tuple[Any, ...],
     ) -> Wrapper: ...
     @property
     def is_async(self) -> bool: ...
@@ -234,3 +238,4 @@ def register_key_encoder(cls: type[_T], encoder: Callable[[_T], Any]) -> None:
 
 def reset_counters() -> None: ...
 def set_open_transactions(changing: int, snapshots: int) -> None: ...
+def tag_scope(text: str, family: bool = False) -> bytes: ...

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from cache_result.definition import SingleFlight
+from cache_result.definition import SingleFlight, Tags
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.responses.policy import STATUSES
 from cache_result.rules import InvalidationRule
@@ -38,6 +38,7 @@ def cache_result(  # type: ignore[overload-overlap]
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    tags: Tags = None,
 ) -> Decorator: ...
 @overload
 def cache_result(  # type: ignore[overload-overlap]
@@ -55,6 +56,7 @@ def cache_result(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    tags: Tags = None,
 ) -> Any:
     """Caches a function's result in the Django cache. ``@cache_result`` alone works too.
 
@@ -69,6 +71,9 @@ def cache_result(
     :param name: stable name of the function in keys, instead of module and qualified name.
     :param single_flight: among whom a fill is shared: ``"cluster"`` (all processes that share the
         backend), ``"process"``, or None.
+    :param tags: what else entries belong to, for ``invalidate_tags`` and rules: text, templates that name
+        arguments (``"user:{user_id}"``, ``"team:{user.team_id}"``), functions of the call's arguments that
+        return tags, or a list of those.
     :raises TypeError: for an option or a function of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -89,6 +94,7 @@ def cache_result(
             cache=cache,
             name=name,
             single_flight=single_flight,
+            tags=tags,
         )
 
     if _is_function(key_constructor):
@@ -112,6 +118,7 @@ def cache_response(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    tags: Tags = None,
 ) -> ViewDecorator:
     """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
 
@@ -134,6 +141,7 @@ def cache_response(
     :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
     :param name: stable name of the view in keys, instead of module and qualified name.
     :param single_flight: as of :func:`cache_result`.
+    :param tags: as of :func:`cache_result`; the arguments are those of the view.
     :raises TypeError: for an option or a view of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -152,6 +160,7 @@ def cache_response(
         cache=cache,
         name=name,
         single_flight=single_flight,
+        tags=tags,
     )
 
 

@@ -23,7 +23,7 @@ from django.apps import apps
 
 from cache_result import _core, registry, responses, writes
 from cache_result.conf import get_settings
-from cache_result.definition import Definition, SingleFlight, define
+from cache_result.definition import Definition, SingleFlight, Tags, define
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
@@ -73,9 +73,19 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         cache: str | None = None,
         name: str | None = None,
         single_flight: SingleFlight = "cluster",
+        tags: Tags = None,
     ) -> "CachedWrapper[P, T]":
         definition = define(
-            func, key_constructor, ttl, invalidates_on, cache_if, cache_unless, cache, name, single_flight
+            func,
+            key_constructor,
+            ttl,
+            invalidates_on,
+            cache_if,
+            cache_unless,
+            cache,
+            name,
+            single_flight,
+            tags,
         )
         if cls is CachedWrapper:
             cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)

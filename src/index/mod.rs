@@ -6,6 +6,7 @@ mod memory;
 mod process;
 mod slots;
 mod table;
+mod tag;
 mod token;
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct Binding {
     pub index: Option<Arc<dyn Generations>>,
     /// Our own in-process store, which calls use without asking the storage.
     pub memory: Option<Remembered>,
-    /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
+    /// Whether what rules map and tags name is in the key as it is, so that a key has one set of scopes.
     pub covered: bool,
     sharing: Sharing,
     flight_timeout: Duration,
@@ -187,11 +187,12 @@ impl Wrapper {
             shape.update(b"\n");
             rules.push(RuleSet { members });
         }
+        shape.update(&self.tags.shape);
         let mut fingerprint = [0; 8];
         shape.finalize_xof().fill(&mut fingerprint);
         let fingerprint = u64::from_le_bytes(fingerprint);
         let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
-        let covered = rules.iter().all(mapped);
+        let covered = rules.iter().all(mapped) && self.tags.are_covered(&self.plan);
         let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         let mut memory = None;
         let mut generations: Option<Arc<dyn Generations>> = None;

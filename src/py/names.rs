@@ -31,6 +31,8 @@ imported!(/// Since when the caller's transactions see nothing new, in milliseco
     snapshot_time: PyAny = "cache_result.transaction", "snapshot_time");
 imported!(/// Whether an open transaction of the caller has changed one of these scopes.
     is_touched: PyAny = "cache_result.transaction", "is_touched");
+imported!(/// Refuses a text that is no tag.
+    check_tag: PyAny = "cache_result.tags", "check_tag");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");
 imported!(pickle_loads: PyAny = "pickle", "loads");
 imported!(/// What a timeout is that was not given.

@@ -15,6 +15,7 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
+use super::tags::{Tags, TagsSpec};
 use super::thread::Quick;
 use super::ttl::read_ttl;
 use crate::call::{First, Mode};
@@ -43,6 +44,8 @@ pub struct Wrapper {
     pub signature: Signature,
     /// How keys and scopes are made.
     pub plan: Plan,
+    /// Its calls' tags.
+    pub tags: Tags,
     /// What distinguishes the plan from others of the same function.
     pub spec: Vec<u8>,
     asynchronous: bool,
@@ -64,7 +67,7 @@ impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
     #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, style, parameters,
-                        owner, fields, ttl, predicate))]
+                        owner, fields, ttl, predicate, tags))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
         py: Python<'_>,
@@ -80,6 +83,7 @@ impl Wrapper {
         fields: Vec<FieldSpec<'_>>,
         ttl: (Bound<'_, PyAny>, bool, bool),
         predicate: Option<(Py<PyAny>, bool, bool)>,
+        tags: TagsSpec,
     ) -> PyResult<Self> {
         let signature = Signature::new(parameters, py);
         let mut spec = Encoder::new();
@@ -104,6 +108,7 @@ impl Wrapper {
             function,
             judge: Judge { label, lifetime, predicate },
             plan: Plan::new(&name, style, &spec, fields, &signature)?,
+            tags: Tags::new(tags, signature.names())?,
             signature,
             spec,
             asynchronous,
@@ -316,6 +321,7 @@ impl Wrapper {
         visit.call(&self.function)?;
         self.signature.traverse(&visit)?;
         self.plan.traverse(&visit)?;
+        self.tags.traverse(&visit)?;
         self.judge.traverse(&visit)?;
         Ok(())
     }

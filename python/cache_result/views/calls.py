@@ -5,6 +5,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any
 
 from cache_result.rules import InvalidationRule
+from cache_result.tags import names_in
 from cache_result.views import rest
 
 
@@ -26,15 +27,16 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     )
 
 
-def call_parameters(func: Callable[..., Any], rules: Iterable[Any]) -> Signature:
-    """The parameters of a view; with those arguments of its URL that rules map and that it takes as
-    ``**kwargs`` each by name."""
+def call_parameters(func: Callable[..., Any], rules: Iterable[Any], tags: Any) -> Signature:
+    """The parameters of a view; with those arguments of its URL that rules map or tags name, and that it
+    takes as ``**kwargs``, each by name."""
     found = signature(func)
     parameters = list(found.parameters.values())
     rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
     if rest_of_them is None:
         return found
     mapped = [name for rule in rules if isinstance(rule, InvalidationRule) for name in rule.field_mapping]
+    mapped += names_in(tags)
     missing = [name for name in dict.fromkeys(mapped) if name not in found.parameters]
     at = parameters.index(rest_of_them)
     parameters[at:at] = [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in missing]

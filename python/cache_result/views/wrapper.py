@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 
 from cache_result import _core
 from cache_result.conf import get_settings
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async
+from cache_result.definition import SingleFlight, Tags, check_predicate, check_ttl, define, is_async
 from cache_result.explanation import KeyExplanation
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
@@ -18,6 +18,7 @@ from cache_result.responses.policy import STATUSES, Policy
 from cache_result.responses.stored import PASS, StoredResponse
 from cache_result.rules import InvalidationRule
 from cache_result.status import CacheStatus
+from cache_result.tags import given_tags
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
@@ -65,6 +66,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         cache: str | None = None,
         name: str | None = None,
         single_flight: SingleFlight = "cluster",
+        tags: Tags = None,
         identity: Callable[..., Any] | None = None,
         gate: rest.Gate | None = None,
     ) -> "CachedResponseWrapper[P, T]":
@@ -73,6 +75,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
         rules = None if invalidates_on is None else list(invalidates_on)
+        tags = None if tags is None else given_tags(tags, label)
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
@@ -84,8 +87,9 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             cache,
             name,
             single_flight,
+            tags,
             run=wraps(func)(_fill),
-            parameters=call_parameters(func, rules or ()),
+            parameters=call_parameters(func, rules or (), tags),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
         )

@@ -1,0 +1,40 @@
+//! The scopes of tags, which entries of any function have in common.
+
+use super::ScopeId;
+
+impl ScopeId {
+    /// Changes whenever the scope of a tag does, and before it. It is the first in the order of scopes, in
+    /// which they are written.
+    pub const TAGS: Self = Self([0; 16]);
+
+    /// The entries that have this tag.
+    #[must_use]
+    pub fn tag(text: &str) -> Self {
+        Self::of(&[b"#tag:", text.as_bytes()].concat())
+    }
+
+    /// The entries that have a tag of this family, which is what precedes its first colon.
+    #[must_use]
+    pub fn family(family: &str) -> Self {
+        Self::of(&[b"#family:", family.as_bytes()].concat())
+    }
+
+    /// The scopes of an entry that has this tag.
+    pub fn of_tag(text: &str) -> impl Iterator<Item = Self> {
+        let family = text.split_once(':').map(|(family, _)| Self::family(family));
+        std::iter::once(Self::tag(text)).chain(family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ScopeId;
+
+    #[test]
+    fn a_tag_brings_its_family() {
+        let scopes = |text| ScopeId::of_tag(text).collect::<Vec<_>>();
+        assert_eq!(scopes("users"), [ScopeId::tag("users")]);
+        assert_eq!(scopes("user:4:x"), [ScopeId::tag("user:4:x"), ScopeId::family("user")]);
+        assert_ne!(ScopeId::tag("user"), ScopeId::family("user"));
+    }
+}

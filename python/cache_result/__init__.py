@@ -29,6 +29,7 @@ from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated, cache_rewarmed
 from cache_result.status import CacheInfo, CacheStatus
+from cache_result.tags import add_tags
 from cache_result.views.wrapper import (
     AsyncCachedResponseWrapper,
     CachedResponseWrapper,
@@ -76,6 +77,7 @@ __all__ = [
     "UnknownRuleError",
     "ViewKwargsKeyField",
     "__version__",
+    "add_tags",
     "ainvalidate_tags",
     "cache_invalidated",
     "cache_response",

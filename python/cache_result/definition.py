@@ -88,7 +88,7 @@ def define(
         fields,
         lifetime,
         predicate,
-        compile_tags(tags, parameters, label),
+        compile_tags(tags, func, parameters, label),
     )
     return Definition(label, identifier, asynchronous, constructor, rules, core)
 

@@ -183,7 +183,8 @@ class InvalidationRule:
         if known and not self.field_mapping and self.invalidator is None and not self.tags:
             raise ValueError(
                 f"cache_result: a rule for {self.model_label} on {label}, which has parameters, must declare "
-                f'either `field_mapping=` or `invalidator=`, as field_mapping={{"{known[0]}": "id"}}, or `tags=`'
+                f'either `field_mapping=` or `invalidator=`, as field_mapping={{"{known[0]}": "id"}}, '
+                "or `tags=`"
             )
         if self.dispatcher is not None:
             # `manage.py check` tells of a package that is missing.

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import cached_property
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, signature, unwrap
 from pathlib import PurePath
 from string import Formatter
+from types import CodeType
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import iscoroutinefunction
 
-from cache_result import _core
+from cache_result import _core, fills
 from cache_result.exceptions import UnkeyableArgument
 from cache_result.plain import plain
 
@@ -139,6 +140,32 @@ class Template:
         return Tag(check_tag("".join(texts)))
 
 
+def add_tags(*tags: str) -> None:
+    """Adds tags, which only the data tells, to the entry of the cached function that is running.
+
+    Of several functions inside of each other it is the innermost one. Where none is running, or its result is
+    not going to be stored, nothing happens. Also in functions that it calls, and in tasks that it waits for.
+
+    :raises TypeError: for anything but text.
+    :raises ValueError: for an empty or too long one.
+    """
+    found = [check_tag(text) for text in tags]
+    fill = fills.innermost()
+    if fill is not None:
+        fill.tags.update(found)
+
+
+def seems_to_add(func: Any) -> bool:
+    """Whether the code of a function names :func:`add_tags`."""
+    code = getattr(unwrap(func), "__code__", None)
+    return code is not None and _names(code, add_tags.__name__)
+
+
+def _names(code: CodeType, name: str) -> bool:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return name in code.co_names or any(_names(each, name) for each in inner)
+
+
 def parse(text: Any, what: str) -> Template:
     """Reads a template.
 
@@ -184,7 +211,7 @@ def names_in(given: Any) -> list[str]:
     return [field.name for text in texts for field in parse(text, "a view").fields]
 
 
-def compile_tags(given: Any, parameters: Signature, label: str) -> tuple[Any, ...]:
+def compile_tags(given: Any, func: Any, parameters: Signature, label: str) -> tuple[Any, ...]:
     """Checks the tags of a function, for the core.
 
     :raises TypeError: for what is no tag.
@@ -207,7 +234,7 @@ def compile_tags(given: Any, parameters: Signature, label: str) -> tuple[Any, ..
                 ],
             )
         )
-    return templates, _joined(callables, parameters, label) if callables else None
+    return templates, _joined(callables, parameters, label) if callables else None, seems_to_add(func)
 
 
 def _check_argument(field: TagField, parameters: Signature, label: str) -> None:

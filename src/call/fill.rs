@@ -6,14 +6,14 @@ use super::{Landing, Outcome, Status, Times};
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::flight::{RefreshTurn, Ticket};
-use crate::index::{ScopeId, Token};
+use crate::index::{Recorded, ScopeId, Token};
 use crate::port::{Answer, Ask, Ran, Storable};
 use std::time::Instant;
 
 /// How often missing tokens are made before the call runs without storing.
 const CREATION_ATTEMPTS: usize = 2;
 /// By how much the clocks of two hosts may differ (ms).
-const SKEW_MS: i64 = 2000;
+pub(super) const SKEW_MS: i64 = 2000;
 
 /// What a fill carries along.
 pub(super) struct Fill<V: Clone> {
@@ -91,14 +91,27 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if let Some(ticket) = &fill.ticket {
             ticket.arm(fence.clone());
         }
+        let watch = self.watch().await;
         let began = Instant::now();
         let share = fill.ticket.is_some();
         match self.port.ask(Ask::Run { store: true, share }).await {
             Answer::Ran(Ran::Returned { value, storable }) => {
                 let fill_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+                let Some(recorded) = self.recorded(&watch, fill.ticket.as_ref()).await else {
+                    // Nobody knows whether this is what it would be now: no other caller gets it.
+                    if let Some(lease) = fill.lease {
+                        self.release(lease, false).await;
+                    }
+                    return Outcome::Value {
+                        value,
+                        times: None,
+                        status: fill.status,
+                        shared: false,
+                    };
+                };
                 let times = match storable {
                     Some(storable) if fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => {
-                        self.store(storable, fence, fill_us).await
+                        self.store(storable, (&fence, &recorded), fill_us).await
                     }
                     Some(_) => None,
                     None => {
@@ -244,7 +257,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     pub(super) async fn store(
         &self,
         storable: Storable<E>,
-        fence: Vec<Token>,
+        (fence, recorded): (&[Token], &[Recorded]),
         fill_us: u32,
     ) -> Option<Times> {
         let cached_at = clock::now_ms();
@@ -255,7 +268,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             cached_at,
             expires_at,
             fill_us,
-            tokens: &fence,
+            tokens: fence,
+            recorded,
         };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };

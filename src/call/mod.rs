@@ -4,6 +4,7 @@
 
 mod claim;
 mod fill;
+mod recorded;
 mod run;
 mod target;
 #[cfg(test)]

@@ -64,6 +64,8 @@ impl Backend {
                 Answer::Done(true)
             }
             Ask::Pause { .. } => Answer::Done(true),
+            Ask::Added => Answer::Scopes(Vec::new()),
+            Ask::Ensure { .. } => Answer::Tokens(None),
             Ask::Run { .. } | Ask::Wait { .. } => return None,
         })
     }
@@ -80,6 +82,7 @@ fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
         crew: Crew::Task,
         flight_timeout: Duration::from_mins(1),
         lease_timeout: Duration::from_mins(1),
+        adds_tags: false,
         started: next_sequence(),
     };
     let flights = Arc::clone(flights);

@@ -15,6 +15,7 @@ mod tests;
 pub use host::HostError;
 pub use process::ProcessIndex;
 pub use table::Table;
+pub use tag::Recorded;
 pub use token::{ScopeId, Token};
 
 /// Where the generations of an in-process cache are.

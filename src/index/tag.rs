@@ -1,6 +1,26 @@
 //! The scopes of tags, which entries of any function have in common.
 
-use super::ScopeId;
+use super::{ScopeId, Token};
+
+/// A scope that became known while the function ran, and its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Recorded {
+    /// The scope.
+    pub scope: ScopeId,
+    /// Its generation.
+    pub token: Token,
+}
+
+impl Recorded {
+    /// Whole ones, one after the other.
+    #[must_use]
+    pub fn slice(bytes: &[u8]) -> &[Self] {
+        let (whole, _) = bytes.as_chunks::<{ size_of::<Self>() }>();
+        // SAFETY: it is made of two arrays of bytes, which need no alignment, with nothing in between.
+        unsafe { &*(std::ptr::from_ref(whole) as *const [Self]) }
+    }
+}
 
 impl ScopeId {
     /// Changes whenever the scope of a tag does, and before it. It is the first in the order of scopes, in

@@ -5,6 +5,7 @@ use crate::key::{Digest, base32};
 
 /// Names a scope in 128 bits. Two scopes that met would only be invalidated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub struct ScopeId(pub [u8; 16]);
 
 impl ScopeId {

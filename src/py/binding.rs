@@ -96,7 +96,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// What the flow is about.
-    pub fn target(&self, binding: &Binding, crew: Crew) -> Target {
+    pub fn target(&self, binding: &Binding, crew: Crew, adds_tags: bool) -> Target {
         Target {
             key: self.parts.key,
             plan: self.fingerprint,
@@ -107,6 +107,7 @@ impl Prepared {
             crew,
             flight_timeout: binding.flight_timeout,
             lease_timeout: binding.lease_timeout,
+            adds_tags,
             started: self.started,
         }
     }

@@ -25,6 +25,7 @@ mod outcome;
 mod partition;
 mod plan;
 mod process;
+mod recorded;
 mod refusal;
 mod session;
 mod sources;

@@ -31,6 +31,8 @@ imported!(/// Since when the caller's transactions see nothing new, in milliseco
     snapshot_time: PyAny = "cache_result.transaction", "snapshot_time");
 imported!(/// Whether an open transaction of the caller has changed one of these scopes.
     is_touched: PyAny = "cache_result.transaction", "is_touched");
+imported!(/// The tags that the function which is running now has added.
+    added_tags: PyAny = "cache_result.fills", "added_tags");
 imported!(/// Refuses a text that is no tag.
     check_tag: PyAny = "cache_result.tags", "check_tag");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");

@@ -9,14 +9,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use std::sync::atomic::AtomicBool;
 
 /// A text, up to so many bytes, needs no further look.
 const SHORT: usize = 1000;
 
 /// Text, and what follows it: an argument, whether it is the argument itself, and what makes its text.
 type PartSpec = (String, Option<(String, bool, Py<PyAny>)>);
-/// Templates, with their texts, and what says further tags of `(args, kwargs)`.
-pub type TagsSpec = (Vec<(String, Vec<PartSpec>)>, Option<Py<PyAny>>);
+/// Templates, with their texts; what says further tags of `(args, kwargs)`; whether the function seems to add
+/// some while it runs.
+pub type TagsSpec = (Vec<(String, Vec<PartSpec>)>, Option<Py<PyAny>>, bool);
 
 struct Field {
     at: usize,
@@ -32,14 +34,21 @@ pub struct Tags {
     callable: Option<Py<PyAny>>,
     /// What distinguishes them from others.
     pub shape: Vec<u8>,
+    /// Whether the function adds tags while it runs: it seems so, or it has.
+    pub are_added: AtomicBool,
 }
 
 impl Tags {
     /// Compiles what Python says of them; `names` are the function's parameters.
     pub fn new<'a>(spec: TagsSpec, names: impl Iterator<Item = &'a str> + Clone) -> PyResult<Self> {
-        let (specs, callable) = spec;
-        let mut tags =
-            Self { templates: Vec::new(), fixed: Default::default(), callable, shape: Vec::new() };
+        let (specs, callable, are_added) = spec;
+        let mut tags = Self {
+            templates: Vec::new(),
+            fixed: Default::default(),
+            callable,
+            shape: Vec::new(),
+            are_added: AtomicBool::new(are_added),
+        };
         for (source, parts) in specs {
             tags.shape.extend_from_slice(&source.len().to_le_bytes());
             tags.shape.extend_from_slice(source.as_bytes());

@@ -27,7 +27,7 @@ const USUAL_WEIGHT: u64 = 1024;
 /// the queues, and what the allocator adds. Measured, see `tests/slow/test_memory_weights.py`.
 pub const ENTRY_BYTES: usize = 280;
 /// Bytes that an entry of a wrapper takes besides: its fence, and its place among the names.
-pub const FILL_BYTES: usize = 130;
+pub const FILL_BYTES: usize = 146;
 
 type Entries<V> = Cache<Key, Arc<Entry<V>>, Weights, RandomState, Leaving>;
 
@@ -198,7 +198,9 @@ struct Weights {
 
 impl<V> Weighter<Key, Arc<Entry<V>>> for Weights {
     fn weight(&self, key: &Key, entry: &Arc<Entry<V>>) -> u64 {
-        let fill = entry.fill.as_ref().map_or(0, |fill| FILL_BYTES + size_of_val(&*fill.fence));
+        let fill = entry.fill.as_ref().map_or(0, |fill| {
+            FILL_BYTES + size_of_val(&*fill.fence) + size_of_val(&*fill.recorded)
+        });
         let bytes = ENTRY_BYTES + key.bytes.len() + entry.bytes + fill;
         self.least.max(bytes as u64)
     }

@@ -218,7 +218,7 @@ def test_closed_from_before_the_commit(name, ruled, author, at_opening, threads)
     assert seen == [["new", CACHE_MISSING]]
 
 
-def test_settling(cached, ruled, author, clock):
+def test_settling(apart, cached, ruled, author):
     ruled(Author, tags=["author:{id}"], settle=60)
     f = cached(tags="author:{key}")(lambda key: [key])
     f(author.pk)

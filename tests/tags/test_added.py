@@ -13,14 +13,16 @@ from cache_result import (
     CACHE_MISSING,
     ArgsKeyField,
     InvalidationRule,
+    _core,
     add_tags,
     ainvalidate_tags,
     cache_result,
+    driving,
     invalidate_tags,
 )
 from tests.app.models import Article, Author
 from tests.backends import on
-from tests.waiting import AsyncGate, Gate, all_of
+from tests.waiting import DEADLINE, AsyncGate, Gate, all_of
 
 SHARED = ["file", "db", "redis", "django_redis", "django_redis_json", "memcached"]
 
@@ -310,6 +312,42 @@ async def test_async_fence(cached, cache_alias):
     gate.open()
     assert await all_of(filling, waiting) == ["old", "new"]
     assert await f(1) == "new"
+
+
+@on("redis", "memcached")
+async def test_nobody_comes_on_board_after_the_last_look(cached, cache_alias, monkeypatch):
+    """The tags have been looked at, one of them is invalidated, and somebody calls before the fill lands.
+    Fails when he may still join it."""
+    state, moved_on, later = {"value": "old", "runs": 0}, asyncio.Event(), []
+
+    @cached(single_flight="process")
+    async def f(key):
+        state["runs"] += 1
+        if later:
+            moved_on.set()
+        add_tags("x:1")
+        return state["value"]
+
+    perform, until_ended = f.storage.aperform, driving._until_ended
+
+    async def aperform(name, *args):
+        found = await perform(name, *args)
+        if state["runs"] == 1 and not later and args[0] == [_core.generation_key(_core.TAGS_SCOPE)]:
+            later.append(None)
+            state["value"] = "new"
+            await ainvalidate_tags("x:1", cache=cache_alias)
+            later.append(asyncio.ensure_future(f(1)))
+            await asyncio.wait_for(moved_on.wait(), DEADLINE)
+        return found
+
+    async def boarded(steps, seconds):
+        moved_on.set()
+        await until_ended(steps, seconds)
+
+    monkeypatch.setattr(f.storage, "aperform", aperform)
+    monkeypatch.setattr(driving, "_until_ended", boarded)
+    assert await f(1) == "old"
+    assert await all_of(later[1]) == ["new"]
 
 
 # --- rules and transactions

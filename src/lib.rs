@@ -9,5 +9,6 @@ pub mod key;
 pub mod port;
 mod py;
 pub mod store;
+pub mod world;
 
 pub use py::_core;

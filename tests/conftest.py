@@ -18,6 +18,8 @@ from tests.process import Processes
 from tests.servers import Memcached, PostgreSQL, Redis, Server
 from tests.waiting import Threads
 
+pytest_plugins = ["pytester"]
+
 # --- servers and databases
 
 

@@ -33,9 +33,11 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django_rq",
     "django_q",
+    "rest_framework",  # for the templates of its browsable API
     "cache_result",
     "tests.app",
 ]
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 MIGRATION_MODULES = {"contenttypes": None, "auth": None, "django_rq": None, "django_q": None}
 
 

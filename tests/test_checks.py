@@ -175,6 +175,17 @@ def test_options_that_do_not_suit(settings, options):
         caches["soft"].get("key")
 
 
+@pytest.mark.parametrize("location", [["one", "two"], {"one": 1}, None, 5, b"one", Path("one")])
+def test_a_location_that_is_no_text(settings, location):
+    settings.CACHES = {**settings.CACHES, "soft": {**MEMORY, "LOCATION": location}}
+    found = findings("'soft'")
+    assert list(found) == ["cache_result.E009"]
+    assert f"LOCATION of a MemoryCache is {location!r}; give a text" in str(found)
+    for use in (lambda cache: cache.get("key"), lambda cache: cache.clear(), lambda cache: cache.store):
+        with pytest.raises(ImproperlyConfigured, match=r"LOCATION.*give a text"):
+            use(caches["soft"])
+
+
 def test_one_store_with_two_sizes(settings):
     other = {**MEMORY, "OPTIONS": {"MAX_BYTES": 10**6}}
     soft = {**MEMORY, "LOCATION": "one"}

@@ -63,3 +63,17 @@ def test_a_class_attribute_does_not_change_the_key_of_a_function():
 @cache_result(cache="locmem")
 def function(x):
     return x
+
+
+def test_a_bound_method_says_of_itself_what_its_function_says():
+    class Page:
+        @cache_result(name="tests.documented_page")
+        def body(self):
+            """The text."""
+
+        @cache_result(name="tests.undocumented_page")
+        def bare(self):
+            pass
+
+    assert Page().body.__doc__ == Page.body.__doc__ == "The text."
+    assert Page().bare.__doc__ is None

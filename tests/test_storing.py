@@ -3,8 +3,10 @@
 import datetime
 import logging
 import threading
+from uuid import UUID
 
 import pytest
+from django.core.cache import caches
 from django.utils.dateparse import parse_datetime
 
 from cache_result import CACHE_MISSING, CacheStatus
@@ -159,16 +161,6 @@ def test_disabled_means_bypass(make_inc, settings):
     assert inc.get_cached_metadata(1) is None
 
 
-def test_invalidations_while_disabled_are_not_lost(make_inc, settings):
-    """Another process may be enabled, and this one may be again."""
-    inc = make_inc()
-    assert inc(1) == 1
-    settings.CACHE_RESULT = {"ENABLED": False}
-    inc.delete_cache(1)
-    settings.CACHE_RESULT = {}
-    assert inc(1) == 2
-
-
 def test_settings_take_effect_on_existing_wrappers(make_inc, settings, tmp_path):
     inc = make_inc()
     assert inc(1) == 1
@@ -211,3 +203,48 @@ def test_what_comes_in_between_is_no_matter_of_the_entry(cached, call, by):
         getattr(function, call)(1)
     function(1)
     assert runs == [1]
+
+
+class Pickled:
+    """A value during whose pickling something comes in between, once."""
+
+    by = None
+
+    def __reduce__(self):
+        by, Pickled.by = Pickled.by, None
+        if by is not None:
+            raise by
+        return (Pickled, ())
+
+
+@pytest.mark.parametrize("by", [KeyboardInterrupt, SystemExit])
+@on("locmem", "memory", "file", "redis")
+def test_what_comes_in_between_while_a_result_is_pickled(cached, by):
+    function = cached(lambda key=1: Pickled())
+    for use in (function, function.refresh):
+        Pickled.by = by
+        with pytest.raises(by):
+            use()
+        assert function.get_cache_only() is CACHE_MISSING
+    assert isinstance(function(), Pickled)
+    assert isinstance(function.get_cache_only(), Pickled)
+
+
+@on("memory")
+def test_what_comes_in_between_while_a_result_is_kept(cached, cache_alias, monkeypatch):
+    """It reaches the caller; nothing is stored, and no flight is left behind."""
+    value = {UUID(int=1): [1]}
+    function = cached(lambda: value)
+    hash_of = UUID.__hash__
+
+    def interrupt(uuid):
+        monkeypatch.setattr(UUID, "__hash__", hash_of)
+        raise KeyboardInterrupt
+
+    for use in (function, function.refresh, lambda: caches[cache_alias].set("key", value)):
+        monkeypatch.setattr(UUID, "__hash__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            use()
+        assert function.get_cache_only() is CACHE_MISSING
+        assert caches[cache_alias].get("key") is None
+    assert [function(), function.get_cache_only()] == [value] * 2

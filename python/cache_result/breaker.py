@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
+from cache_result.forks import renewed
 from cache_result.reports import logger
 
 
@@ -21,7 +22,7 @@ class Breaker:
         self._limit = failures
         self._seconds = seconds
         self._clock = clock
-        self._lock = Lock()
+        self._lock = renewed(Lock())
         self._failures = 0
         self._open_until = 0.0
 

@@ -9,7 +9,8 @@ cache_result.E005    a key field describes a model or a serializer that cannot b
 cache_result.E006    a rule watches a field that its model does not have
 cache_result.E007    a dispatcher that is not there, or whose package is missing
 cache_result.E008    the dotted path of an ``invalidator`` leads to nothing that can be called
-cache_result.E009    ``OPTIONS`` of a ``MemoryCache`` that do not suit, or a host index that cannot be used
+cache_result.E009    ``LOCATION`` or ``OPTIONS`` of a ``MemoryCache`` that do not suit, or a host index
+                     that cannot be used
 cache_result.W001    rules on an in-process cache: other processes do not see invalidations. Where ``DEBUG``
                      is off, and under ``check --deploy``
 cache_result.W002    several Memcached servers: a lost server can bring back old generations
@@ -163,17 +164,17 @@ def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             continue
         config: dict[str, Any] = caches.settings[alias]
         location, options = config.get("LOCATION", ""), config.get("OPTIONS", {})
-        first, agreed = stores.setdefault(str(location), (alias, options))
-        if options != agreed:
-            message = f"The caches {first!r} and {alias!r} share a store, but have different OPTIONS"
-            hint = "Give them the same ones, or another LOCATION."
-            found.append(Error(message, hint=hint, id="cache_result.E009"))
         try:
             *_, path = store_options(location, options)
         except ImproperlyConfigured as error:
             hint = f"Mend it in CACHES[{alias!r}]."
             found.append(Error(f"The cache {alias!r}: {_said(error)}", hint=hint, id="cache_result.E009"))
             continue
+        first, agreed = stores.setdefault(location, (alias, options))
+        if options != agreed:
+            message = f"The caches {first!r} and {alias!r} share a store, but have different OPTIONS"
+            hint = "Give them the same ones, or another LOCATION."
+            found.append(Error(message, hint=hint, id="cache_result.E009"))
         refusal = _core.MemoryStore.refusal(path) if path else None
         if refusal:
             reason, remedy = refusal

@@ -17,7 +17,7 @@ class CacheResultSettings:
     CACHE: str = "default"
     """Alias in ``CACHES`` that is used where a function names none."""
     ENABLED: bool = True
-    """False: every call is a BYPASS."""
+    """False: every call is a BYPASS, and nothing is rewarmed. Invalidations are delivered all the same."""
     AUTODISCOVER: bool = True
     """Import the modules of the project's apps that mention this package, so that rules are known."""
     MODULES: tuple[str, ...] = ()

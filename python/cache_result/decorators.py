@@ -3,15 +3,19 @@
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+from django.views import View
+
 from cache_result.definition import SingleFlight, Tags
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.responses.policy import STATUSES
 from cache_result.rules import InvalidationRule
 from cache_result.views.attach import ViewDecorator
+from cache_result.views.wrapper import AsyncCachedResponseWrapper, SyncCachedResponseWrapper
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, SyncCachedWrapper
 
 P = ParamSpec("P")
 T = TypeVar("T")
+ViewT = TypeVar("ViewT", bound=View)
 
 
 class Decorator(Protocol):
@@ -104,7 +108,8 @@ def cache_result(
     return decorate
 
 
-def cache_response(
+@overload
+def cache_response(  # type: ignore[overload-overlap]
     key_constructor: KeyConstructorLike | None = None,
     ttl: Any = 3600,
     invalidates_on: Iterable[InvalidationRule] | None = None,
@@ -119,8 +124,33 @@ def cache_response(
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
     tags: Tags = None,
-) -> ViewDecorator:
+) -> ViewDecorator: ...
+@overload
+def cache_response(key_constructor: type[ViewT], /) -> type[ViewT]: ...  # type: ignore[overload-overlap]
+@overload
+def cache_response(  # type: ignore[overload-overlap]
+    key_constructor: Callable[P, Coroutine[Any, Any, T]], /
+) -> AsyncCachedResponseWrapper[P, T]: ...
+@overload
+def cache_response(key_constructor: Callable[P, T], /) -> SyncCachedResponseWrapper[P, T]: ...
+def cache_response(
+    key_constructor: Any = None,
+    ttl: Any = 3600,
+    invalidates_on: Iterable[InvalidationRule] | None = None,
+    cache_if: Callable[..., Any] | None = None,
+    cache_unless: Callable[..., Any] | None = None,
+    set_cache_headers: bool = False,
+    *,
+    public: bool = False,
+    authorization: bool = False,
+    statuses: Iterable[int] = STATUSES,
+    cache: str | None = None,
+    name: str | None = None,
+    single_flight: SingleFlight = "cluster",
+    tags: Tags = None,
+) -> Any:
     """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
+    ``@cache_response`` alone works too.
 
     Of GET and HEAD, by host, path, query, user, negotiated type, language, time zone and the headers in
     ``Vary``. Responses that are for one client alone (with ``Set-Cookie``, ``private``, ``no-store``, a CSRF
@@ -146,6 +176,8 @@ def cache_response(
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
     """
+    if _is_function(key_constructor) or _is_view_class(key_constructor):
+        return ViewDecorator()(key_constructor)
     constructor = None if key_constructor is None else make_constructor(key_constructor)
     return ViewDecorator(
         constructor,
@@ -176,3 +208,7 @@ def _is_function(given: Any) -> bool:
     if isinstance(given, classmethod | staticmethod):
         return True
     return callable(given) and not isinstance(given, type)
+
+
+def _is_view_class(given: Any) -> bool:
+    return isinstance(given, type) and issubclass(given, View)

@@ -49,6 +49,7 @@ def define(
     parameters: Signature | None = None,
     identity: Callable[..., Any] | None = None,
     more_fields: Mapping[str, CacheKeyField] | None = None,
+    of_view: bool = False,
 ) -> Definition:
     """Checks everything that can be checked at decoration.
 
@@ -56,6 +57,7 @@ def define(
     :param parameters: of calls, where they are not those of ``func``.
     :param identity: the function after which entries are named, where it is not ``func``.
     :param more_fields: key fields beside those of the constructor.
+    :param of_view: calls have a request, which no rule can map.
     :raises TypeError: for a function or an option of the wrong kind.
     :raises ValueError: for an option of the right kind with an unsuitable value.
     """
@@ -63,7 +65,9 @@ def define(
     asynchronous = is_async(func)
     parameters = parameters or signature(func)
     constructor = make_constructor(key_constructor)
-    rules = _check_rules(invalidates_on, parameters, label)
+    rules = rules_of(invalidates_on, label)
+    for rule in rules:
+        rule.check(parameters, label, of_view=of_view)
     _check_option("cache", cache, label)
     _check_option("name", name, label)
     if single_flight not in _SINGLE_FLIGHT:
@@ -110,7 +114,11 @@ def _check_option(option: str, value: Any, label: str) -> None:
         raise TypeError(f"cache_result: {option}={value!r} on {label}: give text, or leave it out")
 
 
-def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[InvalidationRule, ...]:
+def rules_of(given: Any, label: str) -> tuple[InvalidationRule, ...]:
+    """What ``invalidates_on`` names.
+
+    :raises TypeError: for anything but rules.
+    """
     if given is None:
         return ()
     if isinstance(given, InvalidationRule):
@@ -123,7 +131,6 @@ def _check_rules(given: Any, parameters: Signature, label: str) -> tuple[Invalid
             raise TypeError(
                 f"cache_result: invalidates_on of {label} has {rule!r}; give InvalidationRule objects"
             )
-        rule.check(parameters, label)
     return rules
 
 

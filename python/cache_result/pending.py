@@ -8,6 +8,7 @@ from weakref import WeakMethod, WeakSet
 
 from django.db import connections
 
+from cache_result.forks import renewed
 from cache_result.reports import logger
 
 MOST = 10_000
@@ -31,7 +32,7 @@ class Pending:
         self._kept: dict[bytes, tuple[int, tuple[str, ...]]] = {}
         self._count = 0
         self._thread: Thread | None = None
-        self._lock = Lock()
+        self._lock = renewed(Lock())
         _all.add(self)
 
     def __bool__(self) -> bool:
@@ -68,6 +69,11 @@ class Pending:
                 if self._kept.get(scope) == kept:
                     del self._kept[scope]
 
+    def drop(self) -> None:
+        """Forgets what is kept: it was a test's."""
+        with self._lock:
+            self._kept.clear()
+
     def _retry(self) -> None:
         delay = FIRST_DELAY
         while self._kept and self._thread is current_thread():
@@ -101,7 +107,10 @@ class Pending:
 
 
 _all: "WeakSet[Pending]" = WeakSet()
-_sleep: Callable[[float], object] = Event().wait
+
+
+def _sleep(seconds: float) -> None:
+    Event().wait(seconds)
 
 
 @atexit.register

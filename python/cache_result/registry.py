@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
 from cache_result.exceptions import UnknownRuleError
+from cache_result.forks import renewed
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -25,7 +26,7 @@ _transient: "WeakSet[CachedWrapper[..., object]]" = WeakSet()
 """Those whose name is this process's own: with the wrapper goes the only way to its entries."""
 aliases: "WeakValueDictionary[str, CachedWrapper[..., object]]" = WeakValueDictionary()
 """Caches that functions name, with one of the functions."""
-_lock = Lock()
+_lock = renewed(Lock())
 _listeners: "list[Callable[[CachedWrapper[..., object]], None]]" = []
 late: dict[str, str] = {}
 """Functions whose rules were registered after discovery, so that other processes may not know them,

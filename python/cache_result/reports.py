@@ -16,6 +16,17 @@ def tell(signal: Signal, wrapper: Any, **what: Any) -> None:
             logger.error("cache_result: the receiver %r of a signal raised", receiver, exc_info=raised)
 
 
+def too_large(what: str, size: int, most: int) -> None:
+    """A ``MemoryCache`` cannot store a value of ``size`` bytes."""
+    logger.warning(
+        "cache_result: %s takes %d bytes, and an entry of this MemoryCache at most %d; such values are not "
+        "stored (this is said once): give it more MAX_BYTES",
+        what,
+        size,
+        most,
+    )
+
+
 def verdict_failed(label: str, error: Exception) -> None:
     """A predicate or a callable ttl raised: the value is returned and not stored.
 

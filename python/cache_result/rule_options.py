@@ -1,6 +1,7 @@
 """Checks of what a rule says about work after the commit: its invalidator and its dispatcher."""
 
 from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
 from typing import Any
 
 from cache_result.tags import Template, given_tags, parse
@@ -79,3 +80,13 @@ def name_of(invalidator: Callable[..., Any] | str | None) -> str:
         return invalidator or ""
     named: Any = invalidator if hasattr(invalidator, "__qualname__") else type(invalidator)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def arguments_of_view(parameters: Signature) -> list[str]:
+    """What a view has from its URL by name: its parameters without ``self`` and the request."""
+    rest = {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
+    named = [name for name, parameter in parameters.parameters.items() if parameter.kind not in rest]
+    if named[:1] == ["self"]:
+        named = named[1:]
+        return named[1:] if named[:1] == ["request"] else named
+    return named[1:]

@@ -9,19 +9,23 @@ from math import isfinite
 from typing import Any, Literal
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.module_loading import import_string
 
 from cache_result.dispatching import Dispatcher, make_dispatcher
-from cache_result.plain import plain
-from cache_result.rule_options import check_dispatching, check_invalidator, name_of, read_tags
+from cache_result.forks import with_renewed_properties
+from cache_result.model_fields import RuleMember, field_of, is_generated, member
+from cache_result.rule_options import (
+    arguments_of_view,
+    check_dispatching,
+    check_invalidator,
+    name_of,
+    read_tags,
+)
 from cache_result.tags import Tag, Template
 
-RuleMember = tuple[str, str, Callable[[Any], Any]]
-"""Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
 
-
+@with_renewed_properties
 @dataclass(frozen=True)
 class InvalidationRule:
     """Saving or deleting an instance of ``model`` invalidates the calls that depend on it.
@@ -164,8 +168,8 @@ class InvalidationRule:
             return not self.require_args or all(value is not None for value in values.values())
         return all(values[name] is not None for name in self.require_args)
 
-    def check(self, parameters: Signature, label: str) -> None:
-        """Whether this rule fits a function.
+    def check(self, parameters: Signature, label: str, *, of_view: bool = False) -> None:
+        """Whether this rule fits a function, or a view, whose arguments are those of its URL.
 
         :raises ValueError: when the mapping names no argument of it, or is missing.
         :raises KeyError: when there is no such dispatcher.
@@ -178,6 +182,7 @@ class InvalidationRule:
                     f"cache_result: field_mapping of a rule for {self.model_label} names {name!r}, which is "
                     f"no argument of {label}; it has {', '.join(known) or 'none'}"
                 )
+        known = arguments_of_view(parameters) if of_view else known
         if known[:1] in (["self"], ["cls"]):
             known = known[1:]
         if known and not self.field_mapping and self.invalidator is None and not self.tags:
@@ -258,7 +263,7 @@ class InvalidationRule:
     @cached_property
     def _readers(self) -> dict[str, Callable[[Any], Any]]:
         paths = {key: path for key, path in self.paths.items() if key not in self.field_mapping}
-        return {key: _member(self.resolved_model, key, path)[2] for key, path in paths.items()}
+        return {key: member(self.resolved_model, key, path)[2] for key, path in paths.items()}
 
     @property
     def model_label(self) -> str:
@@ -289,7 +294,7 @@ class InvalidationRule:
     @cached_property
     def members(self) -> list[RuleMember]:
         """How each mapped argument is read, sorted by name. Needs loaded models."""
-        return [_member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
+        return [member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
 
     def missing_paths(self) -> list[str]:
         """Paths whose first step is no single value of the model: not there, a method, or many rows.
@@ -338,64 +343,3 @@ class InvalidationRule:
                 return None
             found[name] = value
         return found
-
-
-def _member(model: type[models.Model], name: str, path: str) -> RuleMember:
-    found = _field_at(model, path)
-    if found is None:
-        return (name, "field", plain)
-    reading = "field"
-    to_python = type(found).to_python
-    if to_python is models.IntegerField.to_python:
-        reading = "integer"
-    elif to_python in {models.CharField.to_python, models.TextField.to_python}:
-        reading = "text"
-    return (name, reading, _reader(found))
-
-
-def _field_at(model: type[models.Model], path: str) -> "models.Field[Any, Any] | None":
-    """The concrete field that a dotted path ends in; None for properties and the like."""
-    owner: Any = model
-    found: Any = None
-    for part in path.split("."):
-        if owner is None or isinstance(owner, str):
-            return None  # a relation of an abstract model may not be resolved
-        try:
-            found = owner._meta.pk if part == "pk" else owner._meta.get_field(part)
-        except FieldDoesNotExist:
-            return None
-        owner = found.related_model if found.is_relation else None
-    while found is not None and getattr(found, "remote_field", None) and hasattr(found, "target_field"):
-        found = found.target_field
-    return found if isinstance(found, models.Field) else None
-
-
-def field_of(model: type[models.Model], name: str) -> "models.Field[Any, Any] | None":
-    """The concrete field that is called so, by ``name`` or ``attname``; None for anything else."""
-    if name == "pk":
-        return model._meta.pk
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return None
-    return field if isinstance(field, models.Field) and field.concrete and not field.many_to_many else None
-
-
-def is_generated(field: "models.Field[Any, Any]") -> bool:
-    """Whether the database computes the field's value, so that an instance has an outdated one."""
-    return bool(getattr(field, "generated", False))
-
-
-def _reader(target: "models.Field[Any, Any]") -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if isinstance(value, models.Model) and isinstance(value, target.model):
-            value = getattr(value, target.attname)
-        value = plain(value)
-        if value is None:
-            return None
-        try:
-            return target.to_python(value)
-        except Exception:
-            return None  # no single value: the rule's other scope
-
-    return read

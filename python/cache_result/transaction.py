@@ -7,7 +7,6 @@ first writes inside a transaction; no class is touched. Delivery does not ride o
 callbacks, because one that raises drops those behind it.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -19,6 +18,7 @@ from django.db import DataError, Error, IntegrityError, NotSupportedError, Progr
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_result import _core
+from cache_result.forks import renewed
 
 _ATTRIBUTE = "_cache_result_transaction"
 _REWARM = "_cache_result_rewarm"
@@ -77,20 +77,11 @@ class Transaction:
 
 
 _open: "WeakSet[Transaction]" = WeakSet()
-_lock = RLock()  # a transaction that is collected while they are counted has them counted again
+_lock = renewed(RLock())  # a transaction that is collected while they are counted has them counted again
 _seen: ContextVar[tuple[Transaction, ...]] = ContextVar("cache_result_transactions", default=())
 _diversion: ContextVar[Diversion | None] = ContextVar("cache_result_diversion", default=None)
 _diversions = 0
 _listener: Callable[[Any], None] | None = None
-
-
-def _after_fork() -> None:
-    """A thread that the child does not have may have held the lock."""
-    global _lock
-    _lock = RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
@@ -239,6 +230,14 @@ def _settle() -> None:
         if connection is not None and not in_transaction(connection):
             _end(connection, committed=True)
             _rewarm(connection, raising=False)  # whoever is told here has not changed anything
+
+
+def ended(connection: BaseDatabaseWrapper, *, committed: bool) -> None:
+    """An atomic block inside a TestCase's own transaction has ended, of which nobody else tells. If it was
+    the outermost of the user's, this is his COMMIT, or rollback."""
+    if not in_transaction(connection):
+        _end(connection, committed=committed)
+        _rewarm(connection)
 
 
 def _count() -> None:

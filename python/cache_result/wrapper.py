@@ -20,16 +20,18 @@ from typing import (
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
+from django.template.response import ContentNotRenderedError
 
-from cache_result import _core, registry, responses, writes
+from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
 from cache_result.definition import Definition, SingleFlight, Tags, define
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keyspace import delete_previous_versions
-from cache_result.reports import logger, tell
-from cache_result.rules import InvalidationRule, RuleMember
+from cache_result.model_fields import RuleMember
+from cache_result.reports import logger, tell, too_large
+from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated
 from cache_result.status import CacheInfo, CacheStatus
 from cache_result.storage import Storage, get_storage
@@ -89,11 +91,16 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         )
         if cls is CachedWrapper:
             cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)
-        return cls._make(func, definition, cache, single_flight)
+        return cls._make(func, definition, ttl, cache, single_flight)
 
     @classmethod
     def _make(
-        cls, func: Callable[P, T], definition: Definition, cache: str | None, single_flight: SingleFlight
+        cls,
+        func: Callable[P, T],
+        definition: Definition,
+        ttl: Any,
+        cache: str | None,
+        single_flight: SingleFlight,
     ) -> Self:
         if definition.rules:
             registry.require_installed(definition.label)
@@ -106,6 +113,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self.function_id = definition.function_id
         self.label = definition.label
         self.rules = definition.rules
+        self.ttl = ttl
         self._alias = cache
         self._single_flight = single_flight
         if cache is not None:
@@ -121,8 +129,10 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     function_id: str
     label: str
     rules: tuple[InvalidationRule, ...]
+    ttl: Any
     _alias: str | None
     _single_flight: SingleFlight
+    _has_told_of_size = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -248,6 +258,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
 
     def _bind(self) -> tuple[Any, ...]:
         """Everything that depends on settings: looked up again after each reconfiguration."""
+        worlds.part_from_siblings()
         writes.watch_connections()  # for those who have not installed the app
         conf = get_settings()
         storage = get_storage(self._alias or conf.CACHE)
@@ -285,9 +296,20 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         return list(sets.values())
 
     def _unpicklable(self, error: Exception) -> None:
+        remedy = ""
+        if isinstance(error, ContentNotRenderedError):
+            remedy = ". It is a response: put @cache_response on the view, or return the data instead"
         logger.error(
-            "cache_result: the result of %s cannot be pickled; it was not stored: %s", self.label, error
+            "cache_result: the result of %s cannot be pickled; it was not stored: %s%s",
+            self.label,
+            str(error).rstrip("."),
+            remedy,
         )
+
+    def _too_large(self, size: int, most: int) -> None:
+        if not self._has_told_of_size:
+            self._has_told_of_size = True
+            too_large(f"the result of {self.label}", size, most)
 
     def _unreadable(self, error: Exception) -> None:
         logger.warning("cache_result: an entry of %s does not load; it is made anew: %s", self.label, error)

@@ -144,6 +144,21 @@ impl Region {
     pub fn source(&self) -> &Source {
         &self.source
     }
+
+    /// This region, or the latest before it, that is over a file.
+    pub fn last_file(&self) -> Option<&Self> {
+        let mut region = self;
+        while !matches!(region.source, Source::File(_)) {
+            // SAFETY: it is null or came from a `Box` that lives as long as this region.
+            region = unsafe { region.previous.as_ref() }?;
+        }
+        Some(region)
+    }
+
+    /// Whether it is over that file.
+    pub fn is_over_file(&self, file: &Mapping) -> bool {
+        matches!(&self.source, Source::File(mapping) if mapping.is_of_same_file(file))
+    }
 }
 
 impl Drop for Region {

@@ -174,6 +174,32 @@ impl<W: Word> Slots<'_, W> {
         None
     }
 
+    /// Keeps closed what is closed in another table. Nobody can open it here: it ends with its time.
+    pub fn adopt(&self, other: &Self, now: i64) {
+        for (at, cell) in other.cells.iter().enumerate() {
+            let held = cell.load();
+            if held == 0 || deadline(held) <= now {
+                continue;
+            }
+            #[allow(clippy::cast_possible_truncation)] // there are fewer buckets than slots
+            let slot = slot_in(held, ((at / other.bucket) << REST_BITS) as u32);
+            // Everyone who comes from there does this, and a bucket has few cells.
+            let is_known = self.bucket(slot).iter().any(|cell| {
+                let known = cell.load();
+                tag_in(known) == SHARED
+                    && slot_in(known, slot) == slot
+                    && deadline(known) >= deadline(held)
+            });
+            if !is_known {
+                self.close(slot, deadline(held), SHARED, now);
+            }
+        }
+        let wide = other.wide.load();
+        if wide > stamp(now) {
+            self.wide.update(|seen| seen.max(wide));
+        }
+    }
+
     /// Closes every slot until `until`. There is no way to open them earlier.
     pub fn close_all(&self, until: i64) {
         self.wide.update(|seen| seen.max(stamp(until)));
@@ -230,6 +256,10 @@ fn cell(slot: u32, until: i64, tag: u64) -> u64 {
 
 fn deadline(cell: u64) -> i64 {
     (cell >> (REST_BITS + TAG_BITS)).cast_signed() + BASE_MS
+}
+
+fn tag_in(cell: u64) -> u64 {
+    cell & ((1 << TAG_BITS) - 1)
 }
 
 /// The slot that a cell in the bucket of `neighbour` closes.

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 #[allow(clippy::cast_possible_truncation)] // twenty bits
 const SLOT_MASK: u32 = SLOTS as u32 - 1;
-/// For how long after the birth of a file nobody stores under it who knew the one before: longer than
-/// closings live, which some writer may have left in that one (ms).
+/// For how long after the birth of a file nobody stores under it who knew the one before (ms). What was
+/// closed in that one is taken over besides, however long it lasts; this is for writers who could not reach
+/// any file when they closed.
 const GRACE_MS: i64 = 10_000;
 /// A generation that no slot ever has.
 const NEVER: u64 = u64::MAX;
@@ -38,7 +39,9 @@ impl Table {
     /// The table in this file, which all processes that name it share. It is made if it is not there.
     ///
     /// A file that is deleted or replaced is noticed: by a hit within a second, by everything else at
-    /// once. Whoever truncates it kills those that map it.
+    /// once, and what was closed in the old one stays closed. That is lost only where nobody is left who
+    /// knew it: a writer who was killed after his COMMIT, before anybody but new processes looked.
+    /// Whoever truncates the file kills those that map it.
     pub fn host(path: &Path) -> Result<Self, HostError> {
         let file = HostFile::at(path)?;
         Ok(Self::over(file.map()?, Some(file)))
@@ -112,7 +115,8 @@ impl Table {
     }
 
     /// Whether each of these slots still has that generation, and the table that epoch.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     #[must_use]
     pub fn holds(&self, epoch: u64, fence: &[(u32, u64)], now_ms: i64) -> bool {
         let mut region = self.region();
@@ -174,20 +178,26 @@ impl Table {
                 new
             }
         };
-        match (old.source(), new.source()) {
-            // What was invalidated meanwhile did not reach the others.
-            (Source::InsteadOfFile(_), _) => new.memory().clear(now),
+        if matches!(old.source(), Source::File(_)) {
             // Those who still map the old one learn of it at their next hit, and before this process
             // writes anything that they would miss.
-            _ => old.memory().clear(now),
+            old.memory().clear(now);
         }
-        if matches!(new.source(), Source::File(_)) {
+        if let Source::File(file) = new.source() {
+            let slots = new.memory().slots();
             let grace = new.memory().born().saturating_add(GRACE_MS);
             if now < grace {
-                // A writer who has closed scopes in the old file may be committing just now.
-                new.memory().slots().close_all(grace);
-                new.memory().clear(now);
+                slots.close_all(grace);
             }
+            // A writer who has closed scopes in the old file may be committing just now, or be dead; and
+            // others may keep theirs closed for long. Each process that knew it says so in the new one,
+            // before it stores anything there.
+            if let Some(before) = old.last_file().filter(|before| !before.is_over_file(file)) {
+                slots.adopt(&before.memory().slots(), now);
+            }
+            // Who did not know the old one may have stored what was closed there; and what was
+            // invalidated while no file was in reach did not get to the others.
+            new.memory().clear(now);
         }
         new.look_after(now);
         let old = std::ptr::from_ref(old).cast_mut();

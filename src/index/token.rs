@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::key::{Digest, base32};
+use crate::world;
 
 /// Names a scope in 128 bits. Two scopes that met would only be invalidated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +25,12 @@ impl ScopeId {
         let mut id = [0; 16];
         id.copy_from_slice(&entry.0[..16]);
         Self(id)
+    }
+
+    /// The scope that takes the place of this one in the current world.
+    #[must_use]
+    pub fn in_world(self) -> Self {
+        Self(world::mixed(self.0))
     }
 
     /// The key under which a shared backend keeps this scope's token.

@@ -4,8 +4,8 @@
 //! reader can always tell where it ends: two different values never share their bytes. The format
 //! is part of every stored key; `tests/keys/golden.json` holds examples of it.
 
+use super::room::Room;
 use smallvec::SmallVec;
-use std::cell::Cell;
 
 /// Deepest nesting that is encoded; deeper values (and cycles) are refused.
 pub const MAX_DEPTH: usize = 100;
@@ -67,23 +67,14 @@ pub enum Tag {
     Class = b'C',
 }
 
-thread_local! {
-    /// The room of the last writer, for the next one.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// The most bytes that stand before a body: tag, kind and length.
 const HEAD_BYTES: usize = 6;
-/// The least room that is made.
-const LEAST_BYTES: usize = 256;
-/// Room beyond this is given back.
-const SPARE_BYTES: usize = 16 * 1024;
 
 /// Builds canonical bytes.
 #[derive(Debug)]
 pub struct Writer {
     /// What has been written, and room for more: a short value is written after one look at its end.
-    bytes: Vec<u8>,
+    bytes: Room,
     /// How much of it has been written.
     length: usize,
 }
@@ -94,25 +85,17 @@ impl Default for Writer {
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if (1..=SPARE_BYTES).contains(&self.bytes.len()) {
-            let bytes = std::mem::take(&mut self.bytes);
-            // At the end of a thread there is nowhere to keep it.
-            let _ = SPARE.try_with(|spare| spare.set(bytes));
-        }
-    }
-}
-
 impl Writer {
     /// An empty writer.
     #[must_use]
+    #[inline]
     pub fn new() -> Self {
-        Self { bytes: SPARE.try_with(Cell::take).unwrap_or_default(), length: 0 }
+        Self { bytes: Room::new(), length: 0 }
     }
 
     /// The bytes so far.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -136,28 +119,37 @@ impl Writer {
     }
 
     /// The next `count` bytes, which the caller writes now.
-    #[inline]
+    #[inline(never)]
     fn room(&mut self, count: usize) -> &mut [u8] {
         let start = self.length;
         let end = start + count;
         if end > self.bytes.len() {
-            self.grow(end);
+            self.bytes.grow(end);
         }
         self.length = end;
         &mut self.bytes[start..end]
     }
 
-    #[cold]
-    fn grow(&mut self, end: usize) {
-        self.bytes.resize(end.max(LEAST_BYTES).next_power_of_two(), 0);
+    /// Writes so few bytes that there is room for them nearly always.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
+    fn push<const N: usize>(&mut self, bytes: [u8; N]) {
+        let end = self.length + N;
+        if let Some(to) = self.bytes.get_mut(self.length..end) {
+            to.copy_from_slice(&bytes);
+            self.length = end;
+        } else {
+            self.room(N).copy_from_slice(&bytes);
+        }
     }
 
     /// A value that is its tag alone.
     pub fn tag(&mut self, tag: Tag) {
-        self.room(1)[0] = tag as u8;
+        self.push([tag as u8]);
     }
 
     /// A 64-bit integer.
+    #[inline]
     pub fn int(&mut self, value: i64) {
         self.fixed(Tag::Int, value.to_le_bytes());
     }
@@ -170,13 +162,14 @@ impl Writer {
     /// A complex number by the bits of its parts.
     pub fn complex(&mut self, real: f64, imag: f64) {
         self.fixed(Tag::Complex, real.to_bits().to_le_bytes());
-        self.room(8).copy_from_slice(&imag.to_bits().to_le_bytes());
+        self.push(imag.to_bits().to_le_bytes());
     }
 
+    #[inline]
     fn fixed(&mut self, tag: Tag, value: [u8; 8]) {
-        let to = self.room(9);
-        to[0] = tag as u8;
-        to[1..].copy_from_slice(&value);
+        let mut bytes = [tag as u8; 9];
+        bytes[1..].copy_from_slice(&value);
+        self.push(bytes);
     }
 
     /// Text.
@@ -190,9 +183,9 @@ impl Writer {
         if self.short(tag, value) { Ok(()) } else { self.long(tag, value) }
     }
 
-    /// Writes a short value for which there is room, as nearly all are.
+    /// Writes a short value for which there is room, as nearly all are; false: it is another one.
     #[inline]
-    fn short(&mut self, tag: Tag, value: &[u8]) -> bool {
+    pub fn short(&mut self, tag: Tag, value: &[u8]) -> bool {
         self.short_inside([], tag, value)
     }
 
@@ -233,22 +226,26 @@ impl Writer {
     }
 
     /// The head of a collection of `count` items, which the caller writes next.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn open(&mut self, tag: Tag, count: usize) {
         match u8::try_from(count) {
             Ok(short) if short < 0x80 => {
-                self.room(2).copy_from_slice(&[tag as u8, short]);
+                self.push([tag as u8, short]);
             }
-            _ => {
-                self.tag(tag);
-                self.length(count);
-            }
+            _ => self.open_long(tag, count),
         }
+    }
+
+    #[cold]
+    fn open_long(&mut self, tag: Tag, count: usize) {
+        self.tag(tag);
+        self.length(count);
     }
 
     /// The head of a value of the standard library: its state is the next value written.
     pub fn standard(&mut self, kind: u8) {
-        self.room(2).copy_from_slice(&[Tag::Standard as u8, kind]);
+        self.push([Tag::Standard as u8, kind]);
     }
 
     /// The head of an object: its state is the next value written.
@@ -256,7 +253,7 @@ impl Writer {
         if self.length + HEAD_BYTES + class.len() > MAX_BYTES {
             return Err(Limit::Bytes);
         }
-        self.room(2).copy_from_slice(&[Tag::Object as u8, kind]);
+        self.push([Tag::Object as u8, kind]);
         self.length(class.len());
         self.room(class.len()).copy_from_slice(class);
         Ok(())
@@ -307,10 +304,10 @@ impl Writer {
     #[allow(clippy::cast_possible_truncation)] // the low seven bits are meant
     fn length(&mut self, mut value: usize) {
         while value >= 0x80 {
-            self.room(1)[0] = (value as u8) | 0x80;
+            self.push([(value as u8) | 0x80]);
             value >>= 7;
         }
-        self.room(1)[0] = value as u8;
+        self.push([value as u8]);
     }
 }
 

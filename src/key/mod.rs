@@ -3,6 +3,7 @@
 mod canonical;
 mod digest;
 mod reader;
+mod room;
 mod text;
 
 pub use canonical::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};

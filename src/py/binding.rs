@@ -2,8 +2,7 @@
 
 use super::bind::{Mismatch, Values, explain};
 use super::copying::Kept;
-use super::encode::Encoder;
-use super::fields::{Caller, Field, QUERY_STRING, Source, write_query};
+use super::fields::Caller;
 use super::index::Index;
 use super::judge::{Judge, Lifetime};
 use super::loose::Reading;
@@ -12,22 +11,17 @@ use super::memory_view::View;
 use super::objects::class_identity;
 use super::plan::{Parts, RuleSet};
 use super::process;
-use super::refusal::Refusal;
-use super::sources::query_of;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
 use super::written::Written;
 use crate::call::{Mode, Sharing, Status, Target};
 use crate::flight::{Crew, next_sequence};
 use crate::index::Generations;
-use crate::key::Tag;
 use crate::store::{Entry, Family, KeyRef};
-use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use smallvec::SmallVec;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,7 +64,8 @@ pub struct Remembered {
 
 impl Remembered {
     /// The valid entry of a call, by its canonical bytes.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         self.view.call(&self.family, canonical)
     }
@@ -243,73 +238,6 @@ impl Wrapper {
         })
     }
 
-    /// [`Wrapper::straight`] of a call that came as tuple and dict.
-    pub fn straight_call(
-        &self,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Option<Encoder>> {
-        // A copy: encoding a value may run code that changes the dict.
-        let keywords: Option<SmallVec<[_; 8]>> = kwargs.map(|kwargs| kwargs.iter().collect());
-        self.straight(args.py(), args.iter_borrowed(), keywords.as_deref().unwrap_or_default())
-    }
-
-    /// The canonical bytes of a call whose arguments need no binding; `None` for any other.
-    pub fn straight<'a, 'py>(
-        &'a self,
-        py: Python<'py>,
-        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
-        keywords: &'a [(Bound<'py, PyAny>, Bound<'py, PyAny>)],
-    ) -> PyResult<Option<Encoder>> {
-        if !self.plan.straight || self.owner.is_some() {
-            return Ok(None);
-        }
-        let field = &self.plan.fields[0];
-        if keywords.is_empty() && args.len() == self.plan.positional {
-            // Nothing has to be laid out.
-            let mut encoder = Encoder { sort_lists: field.sort_lists, ..Encoder::new() };
-            encoder.writer.open(Tag::Tuple, args.len());
-            for (at, value) in args.enumerate() {
-                encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, py))?;
-            }
-            return Ok(Some(encoder));
-        }
-        let Some(values) = self.signature.lay_out(py, args, keywords) else { return Ok(None) };
-        if let Source::Query { request, params } = &field.source {
-            let request = request.argument.map(|at| values[at]).filter(|given| !given.is_none());
-            return request
-                .map(|request| self.query(field, &request, params.as_deref()))
-                .transpose();
-        }
-        let mut encoder = Encoder { sort_lists: field.sort_lists, ..Encoder::new() };
-        encoder.writer.open(Tag::Tuple, values.len());
-        for (at, value) in values.into_iter().enumerate() {
-            encoder.value(&value, 0).map_err(|refusal| self.blame(refusal, at, py))?;
-        }
-        Ok(Some(encoder))
-    }
-
-    #[cold]
-    fn blame(&self, refusal: Refusal, argument: usize, py: Python<'_>) -> PyErr {
-        let name = self.signature.names().nth(argument).unwrap_or_default();
-        refusal.blame(py, &format!("argument '{name}'"), &self.judge.label)
-    }
-
-    /// The canonical bytes of a call of which the query string of this request is all that counts.
-    fn query(
-        &self,
-        field: &Field,
-        request: &Bound<'_, PyAny>,
-        params: Option<&[Py<PyString>]>,
-    ) -> PyResult<Encoder> {
-        let query = query_of(request)?;
-        let mut encoder = Encoder::new();
-        encoder.sort_lists = field.sort_lists;
-        write_query(query.as_ref(), params, &mut encoder)
-            .map_err(|refusal| refusal.blame(request.py(), QUERY_STRING, &self.judge.label))?;
-        Ok(encoder)
-    }
-
     /// The class on which a method is called, where it is not the one that was defined: what the method
     /// does may depend on it, so its results are not the parent's.
     pub fn heir(&self, py: Python<'_>, values: &Values<'_>) -> PyResult<Option<String>> {
@@ -362,7 +290,7 @@ impl Wrapper {
             Some(_) => written.encoder.writer.as_bytes().to_vec(),
             None => Vec::new(),
         };
-        let (fingerprint, origin) = (binding.fingerprint, self.plan.origin);
+        let (fingerprint, origin) = (binding.fingerprint, self.plan.origin());
         Ok(Prepared { parts, canonical, touched, started, fingerprint, origin })
     }
 

@@ -21,7 +21,8 @@ const PER_CALL: [&str; 10] = [
     "__call__",
 ];
 
-/// A cached method of one instance: call it, or call `.refresh(...)` and the rest on it.
+// A cached method of one instance: call it, or call `.refresh(...)` and the rest on it. No documentation for
+// Python: it would be that of each method.
 #[pyclass(module = "cache_result._core", frozen)]
 pub struct BoundWrapper {
     wrapper: Py<Wrapper>,
@@ -47,6 +48,12 @@ impl BoundWrapper {
     #[getter]
     fn __func__(&self, py: Python<'_>) -> Py<Wrapper> {
         self.wrapper.clone_ref(py)
+    }
+
+    /// What the function says of itself, as methods of Python do.
+    #[getter]
+    fn __doc__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.wrapper.bind(py).getattr("__doc__")
     }
 
     #[pyo3(signature = (*args, **kwargs))]

@@ -21,10 +21,19 @@ pub struct Kept {
 enum Form {
     /// Can never change: every hit gets this very object.
     Shared(Py<PyAny>),
-    /// Containers to copy, which nobody else refers to, and how. What is in them can never change.
+    /// A dict to copy, which nobody else refers to, and what in it must be copied, too.
+    Dict { template: Py<PyAny>, parts: Box<[Part]> },
+    /// Other containers to copy, and how. What is in them can never change.
     Tree { template: Py<PyAny>, plan: Plan },
     /// All else, as its pickle.
     Pickled(Py<PyBytes>),
+}
+
+/// An item of the outermost dict that a hit must copy. To have it here spares each hit to look for it.
+struct Part {
+    key: Py<PyAny>,
+    item: Py<PyAny>,
+    plan: Plan,
 }
 
 /// What of a template a hit must copy.
@@ -55,10 +64,14 @@ pub fn keep(value: &Bound<'_, PyAny>) -> PyResult<Kept> {
     let (form, weight) = match walk.visit(value, 0) {
         Ok(None) => (Form::Shared(value.clone().unbind()), walk.weight()),
         Ok(Some((template, plan))) => {
-            let weight = walk.weight() + plan.weight();
-            (Form::Tree { template: template.unbind(), plan }, weight)
+            let form = Form::of(&template, plan)?;
+            let weight = walk.weight() + form.weight();
+            (form, weight)
         }
-        Err(_) => {
+        Err(unfit) => {
+            if let Some(error) = unfit.interruption(value.py()) {
+                return Err(error);
+            }
             let (blob, weight) = pickled(value)?;
             (Form::Pickled(blob.unbind()), weight)
         }
@@ -68,9 +81,12 @@ pub fn keep(value: &Bound<'_, PyAny>) -> PyResult<Kept> {
 
 impl Kept {
     /// The value, for a caller who may do with it what he likes.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn give<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.form {
             Form::Shared(value) => Ok(value.bind(py).clone()),
+            Form::Dict { template, parts } => dict_with(template.bind(py), parts),
             Form::Tree { template, plan } => plan.copy(template.bind(py)),
             Form::Pickled(blob) => names::pickle_loads(py)?.call1((blob,)),
         }
@@ -79,6 +95,35 @@ impl Kept {
     /// Bytes of memory that keeping it takes, besides those of the `Kept` itself.
     pub fn weight(&self) -> usize {
         self.weight
+    }
+}
+
+impl Form {
+    fn of(template: &Bound<'_, PyAny>, plan: Plan) -> PyResult<Self> {
+        let parts = match plan {
+            Plan::Whole(Kind::Dict) => Vec::new(),
+            Plan::Some(Kind::Dict, parts) => parts.into_vec(),
+            plan => return Ok(Self::Tree { template: template.clone().unbind(), plan }),
+        };
+        let dict = template.cast_exact::<PyDict>()?;
+        let parts = parts.into_iter().map(|(mut at, plan)| {
+            let (key, item) = next(dict, &mut at).ok_or_else(other_template)?;
+            Ok(Part { key: key.unbind(), item: item.unbind(), plan })
+        });
+        let parts = parts.collect::<PyResult<_>>()?;
+        Ok(Self::Dict { template: template.clone().unbind(), parts })
+    }
+
+    /// Bytes that it takes on the heap beside the template.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Dict { parts, .. } => {
+                let own = allocated(size_of_val(&**parts));
+                own + parts.iter().map(|part| part.plan.weight()).sum::<usize>()
+            }
+            Self::Tree { plan, .. } => plan.weight(),
+            Self::Shared(_) | Self::Pickled(_) => 0,
+        }
     }
 }
 
@@ -99,21 +144,21 @@ impl Plan {
             Self::Whole(kind) => whole(*kind, template),
             Self::Each(Kind::Dict, plan) => {
                 let template = template.cast_exact::<PyDict>()?;
-                let copy = template.copy()?;
+                let copy = copy_dict(template)?;
                 let mut at = 0;
                 while let Some((key, item)) = next(template, &mut at) {
-                    copy.set_item(key, plan.copy(&item)?)?;
+                    put(&copy, &key, &plan.copy(&item)?)?;
                 }
-                Ok(copy.into_any())
+                Ok(copy)
             }
             Self::Some(Kind::Dict, parts) => {
                 let template = template.cast_exact::<PyDict>()?;
-                let copy = template.copy()?;
+                let copy = copy_dict(template)?;
                 for (at, plan) in parts {
                     let (key, item) = next(template, &mut at.clone()).ok_or_else(other_template)?;
-                    copy.set_item(key, plan.copy(&item)?)?;
+                    put(&copy, &key, &plan.copy(&item)?)?;
                 }
-                Ok(copy.into_any())
+                Ok(copy)
             }
             Self::Each(Kind::List, plan) => {
                 let template = template.cast_exact::<PyList>()?;
@@ -163,17 +208,59 @@ impl Plan {
     }
 }
 
+/// A copy of the outermost dict.
+#[inline]
+fn dict_with<'py>(template: &Bound<'py, PyAny>, parts: &[Part]) -> PyResult<Bound<'py, PyAny>> {
+    let (py, copy) = (template.py(), copy_dict(template)?);
+    for Part { key, item, plan } in parts {
+        let item = match plan {
+            Plan::Whole(Kind::List) => copy_list(item.bind(py))?,
+            plan => plan.copy(item.bind(py))?,
+        };
+        put(&copy, key.bind(py), &item)?;
+    }
+    Ok(copy)
+}
+
 /// A copy of a container alone; its items are shared.
+#[inline]
 fn whole<'py>(kind: Kind, template: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match kind {
-        Kind::Dict => template.cast_exact::<PyDict>()?.copy()?.into_any(),
-        Kind::List => {
-            let list = template.cast_exact::<PyList>()?;
-            list.get_slice(0, list.len()).into_any()
-        }
-        Kind::Set => copy_set(template)?,
-        Kind::Tuple => template.clone(),
-    })
+    match kind {
+        Kind::Dict => copy_dict(template),
+        Kind::List => copy_list(template),
+        Kind::Set => copy_set(template),
+        Kind::Tuple => Ok(template.clone()),
+    }
+}
+
+// These ask the object itself for its type, and raise if it is another.
+
+/// A copy of a dict.
+#[inline]
+fn copy_dict<'py>(dict: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: it takes any live object, and what comes back is a new reference or null with an
+    // exception set.
+    unsafe { Bound::from_owned_ptr_or_err(dict.py(), ffi::PyDict_Copy(dict.as_ptr())) }
+}
+
+/// A copy of a list.
+#[inline]
+fn copy_list<'py>(list: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as above; the end of a slice may be beyond that of the list.
+    unsafe {
+        let copy = ffi::PyList_GetSlice(list.as_ptr(), 0, isize::MAX);
+        Bound::from_owned_ptr_or_err(list.py(), copy)
+    }
+}
+
+/// Puts an item into a dict.
+#[inline]
+fn put(dict: &Bound<'_, PyAny>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: all are live, and the dict takes references of its own.
+    match unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), item.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(dict.py())),
+    }
 }
 
 /// A copy of a set.
@@ -220,7 +307,7 @@ impl PyKept {
     fn kind(&self) -> &'static str {
         match self.0.form {
             Form::Shared(_) => "shared",
-            Form::Tree { .. } => "tree",
+            Form::Dict { .. } | Form::Tree { .. } => "tree",
             Form::Pickled(_) => "pickled",
         }
     }

@@ -35,6 +35,11 @@ impl Count {
     fn add(&self, number: u64) {
         self.set(self.get().wrapping_add(number));
     }
+
+    /// Not below zero: what is taken back may have been counted before all began again.
+    fn take(&self, number: u64) {
+        self.set(self.get().saturating_sub(number));
+    }
 }
 
 /// See the module. Each method asks for proof that the interpreter's lock is held.
@@ -92,6 +97,20 @@ impl Counters {
         match error {
             None => self.computed(py, status, false, false),
             Some(error) => self.raised(error.value(py), status, false),
+        }
+    }
+
+    /// The call that was counted last turned out to be one in which the cache takes no part: what it `found`
+    /// stands for that, or what it has stored. Where it found it, a call follows that counts.
+    pub fn passed(&self, _: Python<'_>, found: bool, run_us: u64) {
+        self.begin();
+        if found {
+            self.hits.take(1);
+            self.saved_us.take(run_us);
+        } else {
+            self.misses.take(1);
+            self.fills.take(1);
+            self.bypassed.add(1);
         }
     }
 

@@ -3,12 +3,12 @@
 use super::objects;
 use super::refusal::{Refusal, limited};
 use crate::key::{Limit, MAX_BYTES, MAX_DEPTH, Tag, Writer};
-use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet,
     PyString, PyTuple,
 };
+use pyo3::{Borrowed, PyTypeInfo};
 use smallvec::SmallVec;
 use std::ops::Deref;
 
@@ -30,38 +30,49 @@ impl Encoder {
         Self::default()
     }
 
+    /// Writes a short text or an int of 64 bits, as most arguments are; false: it is another value.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
+    pub fn common(&mut self, value: &Bound<'_, PyAny>) -> bool {
+        if let Some(text) = exactly::<PyString>(value) {
+            return text.to_str().is_ok_and(|text| self.writer.short(Tag::Str, text.as_bytes()));
+        }
+        let Some(int) = exactly::<PyInt>(value) else { return false };
+        int.extract().map(|int| self.writer.int(int)).is_ok()
+    }
+
     /// Writes `value`, which is `depth` levels inside the argument.
     pub fn value(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Result<(), Refusal> {
         if depth > MAX_DEPTH {
             return Err(limited(Limit::Depth, value));
         }
-        if let Ok(text) = value.cast_exact::<PyString>() {
+        if let Some(text) = exactly::<PyString>(value) {
             return self.text(text);
         }
-        if let Ok(int) = value.cast_exact::<PyInt>() {
+        if let Some(int) = exactly::<PyInt>(value) {
             return self.int(int);
         }
         if value.is_none() {
             self.writer.tag(Tag::None);
-        } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        } else if let Some(flag) = exactly::<PyBool>(value) {
             self.writer.tag(if flag.is_true() { Tag::True } else { Tag::False });
-        } else if let Ok(float) = value.cast_exact::<PyFloat>() {
+        } else if let Some(float) = exactly::<PyFloat>(value) {
             self.writer.float(float.value());
-        } else if let Ok(items) = value.cast_exact::<PyTuple>() {
+        } else if let Some(items) = exactly::<PyTuple>(value) {
             return self.sequence(Tag::Tuple, items.iter_borrowed(), value, depth);
-        } else if let Ok(list) = value.cast_exact::<PyList>() {
+        } else if let Some(list) = exactly::<PyList>(value) {
             return self.list(list, depth);
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        } else if let Some(dict) = exactly::<PyDict>(value) {
             return self.dict(dict, depth);
-        } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        } else if let Some(bytes) = exactly::<PyBytes>(value) {
             return self.blob(Tag::Bytes, bytes.as_bytes(), value);
         } else if value.is_exact_instance_of::<PySet>() {
             return self.set(Tag::Set, value, depth);
         } else if value.is_exact_instance_of::<PyFrozenSet>() {
             return self.set(Tag::FrozenSet, value, depth);
-        } else if let Ok(complex) = value.cast_exact::<PyComplex>() {
+        } else if let Some(complex) = exactly::<PyComplex>(value) {
             self.writer.complex(complex.real(), complex.imag());
-        } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
+        } else if let Some(array) = exactly::<PyByteArray>(value) {
             return self.byte_array(array);
         } else {
             return objects::encode(self, value, depth);
@@ -70,11 +81,17 @@ impl Encoder {
     }
 
     /// An int of any size.
+    #[inline]
     pub fn int(&mut self, value: &Bound<'_, PyInt>) -> Result<(), Refusal> {
         if let Ok(small) = value.extract::<i64>() {
             self.writer.int(small);
             return Ok(());
         }
+        self.big_int(value)
+    }
+
+    #[cold]
+    fn big_int(&mut self, value: &Bound<'_, PyInt>) -> Result<(), Refusal> {
         let py = value.py();
         let int = py.get_type::<PyInt>();
         // Called on the class: a subclass may override them.
@@ -246,6 +263,13 @@ impl Encoder {
     fn check(&self, value: &Bound<'_, PyAny>) -> Result<(), Refusal> {
         self.writer.check().map_err(|limit| limited(limit, value))
     }
+}
+
+/// The value, if it is of this very type. To cast says more of what it is not, which takes longer.
+#[inline]
+fn exactly<'a, 'py, T: PyTypeInfo>(value: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, T>> {
+    // SAFETY: its type has just been looked at.
+    value.is_exact_instance_of::<T>().then(|| unsafe { value.cast_unchecked() })
 }
 
 /// Keys and values in the order of the keys' canonical bytes, if all keys are text of less than 128

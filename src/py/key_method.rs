@@ -1,6 +1,7 @@
 //! `Wrapper.get_cache_key`, taking its arguments as the interpreter has them. `PyO3` makes a tuple of them
 //! first where a method has `**kwargs`, which takes a tenth of the time of a whole key.
 
+use super::encode::Encoder;
 use super::wrapper::Wrapper;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
@@ -62,9 +63,8 @@ fn key<'a, 'py: 'a>(
     names: Option<Borrowed<'a, 'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyString>> {
     let (py, this) = (slf.py(), slf.get());
-    if names.is_none()
-        && let Some(encoder) = this.straight(py, (0..count).map(&argument), &[])?
-    {
+    let mut encoder = Encoder::new();
+    if names.is_none() && this.straight(py, (0..count).map(&argument), &mut encoder)? {
         return Ok(this.plan.python_text(py, &encoder, None));
     }
     let kwargs = names.map(|names| -> PyResult<_> {

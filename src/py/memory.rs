@@ -280,6 +280,12 @@ impl Memory {
         let bytes = kept.weight();
         let entry = Entry::new(Arc::new(kept), bytes, until, None);
         self.view.delete_call(text);
-        Ok(self.view.vault.store.insert(KeyRef::text(text).to_key(), entry, instead_of))
+        let (vault, key) = (&self.view.vault, KeyRef::text(text).to_key());
+        let taken = vault.store.takes(&key, &entry);
+        let stored = vault.store.insert(key, entry, instead_of);
+        if let Err(too_large) = taken {
+            vault.tell(value.py(), text, &too_large)?;
+        }
+        Ok(stored)
     }
 }

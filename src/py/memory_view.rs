@@ -6,7 +6,7 @@ use super::plan::Plan;
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::index::{Generations, ScopeId, Table, Token};
-use crate::store::{Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, name_of};
+use crate::store::{Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, TooLarge, name_of};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The text of a key, in UTF-8 (lone surrogates as their three bytes).
 pub type Text = SmallVec<[u8; 160]>;
@@ -27,12 +28,24 @@ pub struct Vault {
     pub store: Store<Arc<Kept>>,
     /// Generations of the entries of wrappers.
     pub table: Table,
+    /// Whether it was said that a value is too large.
+    told: AtomicBool,
 }
 
 impl Vault {
     /// An empty store with these generations.
     pub fn new(max_bytes: u64, max_entries: Option<u64>, table: Table) -> Self {
-        Self { store: Store::new(max_bytes, max_entries), table }
+        Self { store: Store::new(max_bytes, max_entries), table, told: AtomicBool::new(false) }
+    }
+
+    /// Logs that the value of a key is too large to be stored: once, as there may be many of its kind.
+    pub fn tell(&self, py: Python<'_>, text: &Text, too_large: &TooLarge) -> PyResult<()> {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let what = format!("the value of the key '{}'", String::from_utf8_lossy(text));
+        names::too_large(py)?.call1((what, too_large.bytes, too_large.most))?;
+        Ok(())
     }
 
     /// Removes everything, and makes void what is being filled.
@@ -42,7 +55,8 @@ impl Vault {
     }
 
     /// Whether an entry is valid: its time is not over, and its generations are current.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn is_valid(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
         !entry.is_over(now)
@@ -97,13 +111,13 @@ impl View {
     /// What distinguishes this view's entries of a function from others.
     pub fn family(&self, plan: &Plan, fingerprint: u64) -> Family {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.salt).update(&plan.identity).update(&fingerprint.to_le_bytes());
+        hasher.update(&self.salt).update(&plan.identity()).update(&fingerprint.to_le_bytes());
         let mut halves = [[0; 8]; 2];
         hasher.finalize_xof().fill(halves.as_flattened_mut());
         Family {
             id: halves.map(u64::from_le_bytes),
             view: self.mark(),
-            lineage: plan.lineage,
+            lineage: plan.lineage(),
             version: plan.version,
         }
     }
@@ -215,7 +229,8 @@ impl View {
     }
 
     /// The valid entry of a call, by its canonical bytes.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, family: &Family, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         let entry = self.vault.store.find(KeyRef::call(family, canonical))?;
         self.vault.is_valid(&entry).then_some(entry)
@@ -229,8 +244,13 @@ impl View {
     }
 
     /// Stores what a fill computed, unless that is void by now: it would only displace what is newer.
-    /// `epoch` is the table's from before the function ran.
-    pub fn store_call(&self, call: &StoredCall<'_>, kept: Arc<Kept>, header: &Header<'_>) -> bool {
+    /// `epoch` is the table's from before the function ran. Whether it is there now.
+    pub fn store_call(
+        &self,
+        call: &StoredCall<'_>,
+        kept: Arc<Kept>,
+        header: &Header<'_>,
+    ) -> Result<bool, TooLarge> {
         let scopes = call.scopes.iter().chain([call.own]);
         let fill = Fill {
             family: Arc::clone(call.family),
@@ -248,11 +268,14 @@ impl View {
         let bytes = kept.weight();
         let entry = Entry::new(kept, bytes, header.expires_at.unwrap_or(NEVER), Some(fill));
         if !self.vault.is_valid(&entry) {
-            return false;
+            return Ok(false);
         }
         let store = &self.vault.store;
         drop(store.remove(KeyRef::text(call.text)));
-        store.insert(KeyRef::call(call.family, call.canonical).to_key(), entry, &Expected::Anything)
+        let key = KeyRef::call(call.family, call.canonical).to_key();
+        let taken = store.takes(&key, &entry);
+        let stored = store.insert(key, entry, &Expected::Anything);
+        taken.map(|()| stored)
     }
 
     /// Deletes the entries of a function's smaller versions; how many there were.

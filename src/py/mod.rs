@@ -31,6 +31,7 @@ mod session;
 mod sources;
 mod standard;
 mod steps;
+mod straight;
 mod tags;
 mod template;
 mod thread;
@@ -67,8 +68,8 @@ pub mod _core {
     use super::plan::origin_of;
     #[pymodule_export]
     use super::process::{
-        after_fork, clock_advance, clock_now, clock_reset, closed_token, fresh_token,
-        generation_key, reconfigured, set_open_transactions,
+        after_fork, clock_advance, clock_now, clock_reset, closed_token, current_world,
+        enter_world, fresh_token, generation_key, reconfigured, set_open_transactions,
     };
     #[pymodule_export]
     use super::steps::Steps;

@@ -31,6 +31,8 @@ imported!(/// Since when the caller's transactions see nothing new, in milliseco
     snapshot_time: PyAny = "cache_result.transaction", "snapshot_time");
 imported!(/// Whether an open transaction of the caller has changed one of these scopes.
     is_touched: PyAny = "cache_result.transaction", "is_touched");
+imported!(/// Logs that something is too large to be stored.
+    too_large: PyAny = "cache_result.reports", "too_large");
 imported!(/// The tags that the function which is running now has added.
     added_tags: PyAny = "cache_result.fills", "added_tags");
 imported!(/// Refuses a text that is no tag.
@@ -58,6 +60,7 @@ imported!(dataclass_fields: PyAny = "dataclasses", "fields");
 imported!(synchronous_only: PyType = "django.core.exceptions", "SynchronousOnlyOperation");
 imported!(is_coroutine_function: PyAny = "asgiref.sync", "iscoroutinefunction");
 imported!(http_request: PyType = "django.http", "HttpRequest");
+imported!(view: PyType = "django.views", "View");
 imported!(multi_value_dict: PyType = "django.utils.datastructures", "MultiValueDict");
 imported!(queryset: PyType = "django.db.models", "QuerySet");
 imported!(uuid: PyType = "uuid", "UUID");

@@ -8,6 +8,7 @@ use super::names;
 use super::partition::{Member, Run, text_member};
 use crate::index::ScopeId;
 use crate::key::{Digest, Style, Tag, Writer};
+use crate::world;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::PyVisit;
@@ -27,18 +28,17 @@ const FORMAT: &[u8] = b"cache_result keys 1\0";
 pub struct Plan {
     /// What keys look like.
     pub style: Style,
-    /// BLAKE3 of namespace, function, version and fields: the key under which calls are hashed.
-    pub identity: [u8; 32],
-    /// Stands for namespace, function and version in the header of entries.
-    pub origin: u64,
-    /// Stands for namespace and function.
-    pub lineage: u64,
+    /// BLAKE3 of namespace, function, version and fields.
+    identity: [u8; 32],
+    /// Of the name.
+    origin: u64,
+    lineage: u64,
     /// `Meta.version`.
     pub version: i64,
     /// Canonical bytes that every scope starts with: the function.
     pub function: Vec<u8>,
-    /// The scope of the whole function.
-    pub function_scope: ScopeId,
+    /// Of the whole function, in the real world.
+    function_scope: ScopeId,
     /// The fields in order.
     pub fields: Vec<Field>,
     /// Whether the only field needs no more than the call's arguments as they come.
@@ -108,7 +108,7 @@ impl Name<'_> {
     }
 
     /// Stands for the name in the header of entries.
-    pub fn origin(&self) -> PyResult<u64> {
+    fn origin(&self) -> PyResult<u64> {
         let mut origin = [0; 8];
         origin.copy_from_slice(&blake3::hash(&self.bytes()?).as_bytes()[..8]);
         Ok(u64::from_le_bytes(origin))
@@ -130,23 +130,29 @@ impl Name<'_> {
 
 /// What stands for a function, whatever its version.
 pub fn lineage_of(namespace: &str, function_id: &str) -> PyResult<u64> {
-    Name { namespace, function_id, version: 0 }.lineage()
+    Name { namespace, function_id, version: 0 }.lineage().map(in_world)
 }
 
 /// What stands for a function and version in the header of its entries.
 #[pyfunction]
 pub fn origin_of(namespace: &str, function_id: &str, version: i64) -> PyResult<u64> {
-    Name { namespace, function_id, version }.origin()
+    Name { namespace, function_id, version }.origin().map(in_world)
+}
+
+fn in_world(number: u64) -> u64 {
+    number ^ world::current()
 }
 
 impl Plan {
-    /// A plan; `spec` is what distinguishes its fields from others.
+    /// A plan; `spec` is what distinguishes its fields from others. The key of what was defined in a class
+    /// may depend on the class that it is called on.
     pub fn new(
         name: &Name<'_>,
         (partition_chars, hash_on_overflow): (usize, bool),
         spec: &[u8],
         fields: Vec<Field>,
         signature: &Signature,
+        in_class: bool,
     ) -> PyResult<Self> {
         let mut identity = blake3::Hasher::new();
         identity.update(FORMAT).update(&name.bytes()?).update(spec);
@@ -154,10 +160,11 @@ impl Plan {
         let too_long = |_| PyValueError::new_err("cache_result: the function's name is too long");
         function.str(name.function_id).map_err(too_long)?;
         let function = function.into_bytes();
-        let all = signature.plain().filter(|&count| {
-            signature.is_positional()
-                && matches!(fields.as_slice(), [field] if field.has_all(count))
-        });
+        let straight = match fields.as_slice() {
+            [field] if !in_class => signature.plain().filter(|&count| field.is_straight(count)),
+            _ => None,
+        };
+        let all = straight.filter(|&count| signature.is_positional() && fields[0].has_all(count));
         Ok(Self {
             positional: all.unwrap_or(usize::MAX),
             style: Style::new(&name.shown(), name.version, partition_chars, hash_on_overflow),
@@ -167,12 +174,29 @@ impl Plan {
             version: name.version,
             function_scope: ScopeId::of(&[function.as_slice(), b"f"].concat()),
             function,
-            straight: match fields.as_slice() {
-                [field] => signature.plain().is_some_and(|count| field.is_straight(count)),
-                _ => false,
-            },
+            straight: straight.is_some(),
             fields,
         })
+    }
+
+    /// The key under which calls are hashed.
+    pub fn identity(&self) -> [u8; 32] {
+        world::mixed(self.identity)
+    }
+
+    /// Stands for namespace, function and version in the header of entries.
+    pub fn origin(&self) -> u64 {
+        in_world(self.origin)
+    }
+
+    /// Stands for namespace and function.
+    pub fn lineage(&self) -> u64 {
+        in_world(self.lineage)
+    }
+
+    /// The scope of the whole function.
+    pub fn function_scope(&self) -> ScopeId {
+        self.function_scope.in_world()
     }
 
     /// Whether a parameter's value is in the key as it is.
@@ -193,7 +217,7 @@ impl Plan {
         let mut bytes = self.function.clone();
         bytes.push(b's');
         bytes.extend_from_slice(writer.as_bytes());
-        ScopeId::of(&bytes)
+        ScopeId::of(&bytes).in_world()
     }
 
     /// The scope of calls whose arguments a rule set cannot name.
@@ -204,7 +228,7 @@ impl Plan {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(0);
         }
-        ScopeId::of(&bytes)
+        ScopeId::of(&bytes).in_world()
     }
 
     /// The scopes that a firing of the rule set changes: that of `values`, and the other one.
@@ -275,14 +299,14 @@ impl Plan {
     }
 
     fn digest(&self, canonical: &Encoder) -> Digest {
-        Digest::of(&self.identity, canonical.writer.as_bytes())
+        Digest::of(&self.identity(), canonical.writer.as_bytes())
     }
 
     /// The scopes of a written call: the function's, and one for each leading run of partition fields.
     pub fn scopes(&self, run: &Run) -> Vec<ScopeId> {
         let members = run.members.as_deref().unwrap_or_default();
         let leads = run.leads.iter().map(|&lead| self.scope(&members[..lead]));
-        std::iter::once(self.function_scope).chain(leads).collect()
+        std::iter::once(self.function_scope()).chain(leads).collect()
     }
 
     /// The narrowest scope that covers what `values` (partially bound) names.
@@ -292,7 +316,7 @@ impl Plan {
     pub fn prefix(&self, caller: &Caller<'_, '_>, rules: &[RuleSet]) -> PyResult<ScopeId> {
         let partitions: Vec<&Field> = self.fields.iter().filter(|f| f.partition).collect();
         if partitions.is_empty() && caller.values.iter().all(Option::is_none) {
-            return Ok(self.function_scope);
+            return Ok(self.function_scope());
         }
         let mut named = Vec::new();
         let mut run = Run { members: Some(Vec::new()), ..Run::default() };
@@ -321,7 +345,7 @@ impl Plan {
             }
         }
         if partitions.is_empty() {
-            return Ok(self.function_scope);
+            return Ok(self.function_scope());
         }
         let error = PyValueError::new_err(nothing_to_wipe(caller, &partitions, rules));
         error.set_cause(caller.py, caller.failed.take());

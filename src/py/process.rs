@@ -2,7 +2,7 @@
 
 use super::counters::reset_counters;
 use crate::index::{ScopeId, Token};
-use crate::{clock, flight};
+use crate::{clock, flight, world};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -45,6 +45,21 @@ pub fn set_open_transactions(changing: usize, snapshots: usize) {
 pub fn after_fork() {
     flight::forked();
     reset_counters();
+    // The child may be a worker of a test runner, which lives in another world.
+    reconfigured();
+}
+
+/// Has this process live in another world, whose entries and generations are no other's. For tests.
+#[pyfunction]
+pub fn enter_world(world: u64) {
+    world::enter(world);
+    reconfigured();
+}
+
+/// The world that this process lives in; 0 is the real one.
+#[pyfunction]
+pub fn current_world() -> u64 {
+    world::current()
 }
 
 /// Moves the clock of entries by `seconds`. For tests.

@@ -25,6 +25,8 @@ const GENERAL: &str = "pass a plain value such as its primary key, name the argu
 const REQUEST: &str = "say what of the request matters with RequestValueKeyField(\"user.pk\"), \
     QueryParamsKeyField() or ViewKwargsKeyField() in a KeyConstructor, or pass on the values \
     themselves";
+const VIEW: &str = "put @cache_response on the view, or name the arguments that matter in a KeyConstructor: \
+    RequestValueKeyField(\"user.pk\"), QueryParamsKeyField(), ViewKwargsKeyField()";
 const QUERYSET: &str =
     "pass what selects its rows, or their keys: list(rows.values_list(\"pk\", flat=True))";
 const UNSAVED: &str = "save it first, or pass the values that matter";
@@ -69,6 +71,8 @@ pub fn refuse_unknown(value: &Bound<'_, PyAny>) -> Refusal {
     let kind = kind(value);
     let remedy = if names::is_request(value).unwrap_or(false) {
         REQUEST
+    } else if is(names::view(py)) {
+        VIEW
     } else if is(names::queryset(py)) {
         QUERYSET
     } else if ["function", "method", "builtin_function_or_method"].contains(&kind.as_str()) {

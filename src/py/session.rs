@@ -14,6 +14,7 @@ use crate::entry;
 use crate::flight::{Crew, Flight};
 use crate::index::{Generations, ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
+use crate::store::TooLarge;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
@@ -231,7 +232,10 @@ impl Session {
                     }
                     None
                 }
-                Err(error) => return self.raised(py, &error),
+                Err(error) => {
+                    self.expect = Expect::Run;
+                    return self.raised(py, &error);
+                }
             };
         }
         let storable = match (&master, ttl) {
@@ -377,7 +381,13 @@ impl Session {
                     own: &self.own(),
                     epoch: self.epoch,
                 };
-                Answer::Done(memory.view.store_call(&call, kept, &header))
+                match memory.view.store_call(&call, kept, &header) {
+                    Ok(stored) => Answer::Done(stored),
+                    Err(TooLarge { bytes, most }) => {
+                        self.wrapper.bind(py).call_method1("_too_large", (bytes, most))?;
+                        Answer::Done(false)
+                    }
+                }
             }
             Ask::Forget => {
                 memory.view.renew(&self.own());

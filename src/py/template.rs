@@ -4,6 +4,7 @@ use super::copying::{Kind, Plan, copy_set, next};
 use super::names;
 use super::weighing;
 use ahash::AHashSet;
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -19,12 +20,32 @@ const MAX_DEPTH: usize = 64;
 /// over and over are few objects and many values.
 const MAX_NODES: usize = 1_000_000;
 
-/// The value is to be pickled.
-pub struct Unfit;
+/// The value cannot be copied structurally.
+pub enum Unfit {
+    /// As what it is.
+    Shape,
+    /// As looking at it raised.
+    Raised(PyErr),
+}
 
 impl From<PyErr> for Unfit {
-    fn from(_: PyErr) -> Self {
-        Self
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl Unfit {
+    /// What is no matter of the value, as Ctrl-C is, and must not get lost.
+    pub fn interruption(self, py: Python<'_>) -> Option<PyErr> {
+        match self {
+            Self::Raised(error)
+                if !error.is_instance_of::<PyException>(py)
+                    || error.is_instance_of::<PyMemoryError>(py) =>
+            {
+                Some(error)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -72,7 +93,7 @@ impl<'py> Walk<'py> {
             return Ok(None);
         }
         if depth == MAX_DEPTH {
-            return Err(Unfit);
+            return Err(Unfit::Shape);
         }
         if let Ok(dict) = value.cast_exact::<PyDict>() {
             return self.dict(dict, depth).map(Some);
@@ -94,7 +115,7 @@ impl<'py> Walk<'py> {
         } else if self.is_immutable(value)? {
             self.weight += weighing::object(value)?;
         } else {
-            return Err(Unfit);
+            return Err(Unfit::Shape);
         }
         Ok(None)
     }
@@ -102,12 +123,12 @@ impl<'py> Walk<'py> {
     /// Notes that `more` values are met.
     fn count(&mut self, more: usize) -> Result<(), Unfit> {
         self.nodes += more;
-        if self.nodes > MAX_NODES { Err(Unfit) } else { Ok(()) }
+        if self.nodes > MAX_NODES { Err(Unfit::Shape) } else { Ok(()) }
     }
 
     /// Notes that this container is met, which must be for the first time.
     fn meet(&mut self, container: &Bound<'py, PyAny>) -> Result<(), Unfit> {
-        if self.seen.insert(container.as_ptr().addr()) { Ok(()) } else { Err(Unfit) }
+        if self.seen.insert(container.as_ptr().addr()) { Ok(()) } else { Err(Unfit::Shape) }
     }
 
     fn dict(
@@ -123,7 +144,7 @@ impl<'py> Walk<'py> {
         let (mut from, mut at) = (0, 0);
         while let Some((key, item)) = next(&copy, &mut at) {
             if self.visit(&key, depth + 1)?.is_some() {
-                return Err(Unfit);
+                return Err(Unfit::Shape);
             }
             if let Some((item, plan)) = self.visit(&item, depth + 1)? {
                 copy.set_item(key, item)?; // in its place: no other item moves
@@ -179,7 +200,7 @@ impl<'py> Walk<'py> {
         self.weight += weighing::object(set)?;
         for item in set.try_iter()? {
             if self.visit(&item?, depth + 1)?.is_some() {
-                return Err(Unfit);
+                return Err(Unfit::Shape);
             }
         }
         Ok(())

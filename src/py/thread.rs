@@ -69,28 +69,31 @@ impl Wrapper {
         give(py, finished, want)
     }
 
-    /// A hit in our own store of a call whose arguments need no binding, outside of transactions.
+    /// A hit in our own store of a call whose arguments need no binding, outside of transactions. Where there
+    /// is none, the call is written; `encoder` stays empty if the call is none for which it is looked.
     #[inline(always)]
     #[allow(clippy::inline_always)] // two callers, and the shortest way there is
     pub fn quick<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Quick<'py>> {
+        encoder: &mut Encoder,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (in_force, memory) = &self.quick;
-        let Some(memory) = memory.get() else { return Ok(Quick::Unfit) };
+        let Some(memory) = memory.get() else { return Ok(None) };
         if in_force.load(Ordering::Acquire) != process::epoch() || process::any_open_transaction() {
-            return Ok(Quick::Unfit);
+            return Ok(None);
         }
-        let Some(encoder) = self.straight_call(args, kwargs)? else { return Ok(Quick::Unfit) };
-        let entry = memory.call(encoder.writer.as_bytes());
-        let Some(entry) = entry else { return Ok(Quick::Missed(encoder)) };
+        if !self.straight_call(args, kwargs, encoder)? {
+            return Ok(None);
+        }
+        let Some(entry) = memory.call(encoder.writer.as_bytes()) else { return Ok(None) };
         match entry.value.give(args.py()) {
             Ok(value) => {
                 self.counters.hit(args.py(), entry.fill.as_ref().map_or(0, |fill| fill.fill_us));
-                Ok(Quick::Hit(value))
+                Ok(Some(value))
             }
-            Err(error) => mended(args.py(), error).map(|()| Quick::Missed(encoder)),
+            Err(error) => mended(args.py(), error).map(|()| None),
         }
     }
 
@@ -101,10 +104,10 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let this = slf.get();
-        match this.quick(args, kwargs)? {
-            Quick::Hit(value) => return Ok(Some(value)),
-            Quick::Missed(_) => return Ok(None),
-            Quick::Unfit => {}
+        let mut encoder = Encoder::new();
+        let found = this.quick(args, kwargs, &mut encoder)?;
+        if found.is_some() || !encoder.writer.is_empty() {
+            return Ok(found);
         }
         let binding = Self::binding(slf)?;
         if binding.memory.is_none() || !this.usable(&binding, Mode::Get) {
@@ -182,21 +185,20 @@ impl Wrapper {
         loop {
             step = match step {
                 Step::Over(finished) => return Ok(finished),
+                // Caches of this process pickle the value when it is stored.
+                Step::Io { method: "store", args } if binding.index.is_some() => {
+                    let reply = inside(&mut session, py, |_| storage.call_method1("store", args))?;
+                    session.reply(&reply)?
+                }
                 Step::Io { method, args } => {
                     let reply = storage.call_method1(method, args)?;
                     session.reply(&reply)?
                 }
                 Step::Run { store, share } => {
-                    let fill = if store || share {
-                        Some(names::enter_fill(py)?.call1((session.key_bytes(py),))?)
-                    } else {
-                        None
+                    let run = |session: &mut Session| {
+                        self.run_function(session, (store, share), args, kwargs)
                     };
-                    let next = self.run_function(&mut session, (store, share), args, kwargs);
-                    if let Some(fill) = fill {
-                        names::leave_fill(py)?.call1((fill,))?;
-                    }
-                    next?
+                    if store || share { inside(&mut session, py, run)? } else { run(&mut session)? }
                 }
                 Step::Wait { flight, timeout } => {
                     wait(py, &flight, timeout)?;
@@ -232,21 +234,23 @@ impl Wrapper {
     }
 }
 
+/// Does what is part of the session's fill: nested calls of the same key run through.
+fn inside<T>(
+    session: &mut Session,
+    py: Python<'_>,
+    work: impl FnOnce(&mut Session) -> PyResult<T>,
+) -> PyResult<T> {
+    let fill = names::enter_fill(py)?.call1((session.key_bytes(py),))?;
+    let done = work(session);
+    names::leave_fill(py)?.call1((fill,))?;
+    done
+}
+
 /// An entry that does not load is mended by the flow. What came in between, as Ctrl-C does, is no matter
 /// of the entry.
 #[cold]
 fn mended(py: Python<'_>, error: PyErr) -> PyResult<()> {
     if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
-}
-
-/// What came of looking for a quick hit.
-pub enum Quick<'py> {
-    /// The value.
-    Hit(Bound<'py, PyAny>),
-    /// None, for the call that is written here.
-    Missed(Encoder),
-    /// The call is none for which it is looked.
-    Unfit,
 }
 
 /// What the first look at the cache found.

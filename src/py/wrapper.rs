@@ -16,7 +16,6 @@ use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
 use super::tags::{Tags, TagsSpec};
-use super::thread::Quick;
 use super::ttl::read_ttl;
 use crate::call::{First, Mode};
 use crate::flight::{Crew, Flights};
@@ -107,7 +106,7 @@ impl Wrapper {
         Ok(Self {
             function,
             judge: Judge { label, lifetime, predicate },
-            plan: Plan::new(&name, style, &spec, fields, &signature)?,
+            plan: Plan::new(&name, style, &spec, fields, &signature, owner.is_some())?,
             tags: Tags::new(tags, signature.names())?,
             signature,
             spec,
@@ -126,11 +125,11 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let written = match slf.get().quick(args, kwargs)? {
-            Quick::Hit(value) => return Ok(value),
-            Quick::Missed(encoder) => Some(encoder.into()),
-            Quick::Unfit => None,
-        };
+        let mut encoder = Encoder::new();
+        if let Some(value) = slf.get().quick(args, kwargs, &mut encoder)? {
+            return Ok(value);
+        }
+        let written = (!encoder.writer.is_empty()).then(|| encoder.into());
         Self::run(slf, written, args, kwargs, Mode::Get, Want::Value)
     }
 
@@ -230,6 +229,11 @@ impl Wrapper {
         self.counters.read(py)
     }
 
+    /// The last call counts as one in which the cache took no part; see [`Counters::passed`].
+    fn _passed(&self, py: Python<'_>, found: bool, run_us: u64) {
+        self.counters.passed(py, found, run_us);
+    }
+
     /// The storage that calls use now.
     fn _storage(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Ok(Self::binding(slf)?.storage.clone_ref(slf.py()))
@@ -272,7 +276,7 @@ impl Wrapper {
 
     /// The scope of the whole function.
     fn _function_scope<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.plan.function_scope.0)
+        PyBytes::new(py, &self.plan.function_scope().0)
     }
 
     /// The scopes that a rule changes when it fires with these values of its parameters.
@@ -299,7 +303,7 @@ impl Wrapper {
                         && coerced(value, *reading, to_python.bind(py)).is_ok_and(|t| t.is_none())
                 }) {
                     // A value that is there and names no scope (a relation, a list).
-                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope.0)]);
+                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope().0)]);
                 }
                 for scope in this.plan.fired(set, &given)? {
                     if !scopes.contains(&scope) {

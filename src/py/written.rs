@@ -33,13 +33,13 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
         scoped: bool,
     ) -> PyResult<Written<'py>> {
-        if let Some(encoder) = self.straight_call(args, kwargs)? {
+        let mut encoder = Encoder::new();
+        if self.straight_call(args, kwargs, &mut encoder)? {
             return Ok(encoder.into());
         }
         let py = args.py();
         let values = self.bind(args, kwargs, false)?;
         let heir = self.heir(py, &values)?;
-        let mut encoder = Encoder::new();
         let mut run = Run { members: scoped.then(Vec::new), ..Run::default() };
         let caller = self.caller(py, &values, false);
         self.plan.write(&caller, heir.as_deref(), &mut encoder, &mut run)?;
@@ -107,7 +107,8 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let py = args.py();
-        if let Some(encoder) = self.straight_call(args, kwargs)? {
+        let mut encoder = Encoder::new();
+        if self.straight_call(args, kwargs, &mut encoder)? {
             return Ok(self.plan.python_text(py, &encoder, None));
         }
         let written = self.write(args, kwargs, false)?;

@@ -19,8 +19,10 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// One entry may fill a shard, not more.
+/// One entry may fill the hot part of a shard, not more.
 const SHARDS: usize = 4;
+/// How much of a shard that is.
+const HOT: f64 = 0.97;
 /// What an entry is taken to weigh on average, to size the memory of keys that were evicted.
 const USUAL_WEIGHT: u64 = 1024;
 /// Bytes that an entry takes beside its key and its value: the entry itself, its places in the map and in
@@ -35,6 +37,7 @@ type Entries<V> = Cache<Key, Arc<Entry<V>>, Weights, RandomState, Leaving>;
 /// S3-FIFO): a scan over keys that nobody asks for again does not push out those that are in use.
 pub struct Store<V> {
     entries: Entries<V>,
+    weights: Weights,
     /// Keys of calls by the hash of their text, and the lock of everything that changes the store.
     names: Mutex<HashMap<Name, Key, RandomState>>,
 }
@@ -53,10 +56,21 @@ impl<V> Store<V> {
             .shards(SHARDS)
             .estimated_items_capacity(usize::try_from(expected).unwrap_or(usize::MAX))
             .weight_capacity(max_bytes)
+            .hot_allocation(HOT)
             .build()
             .expect("both capacities are set");
-        let entries = Cache::with_options(options, Weights { least }, RandomState::new(), Leaving);
-        Self { entries, names: Mutex::default() }
+        let weights = Weights { least };
+        let entries = Cache::with_options(options, weights.clone(), RandomState::new(), Leaving);
+        Self { entries, weights, names: Mutex::default() }
+    }
+
+    /// Whether an entry is small enough to be stored. To insert one that is not removes what was there.
+    pub fn takes(&self, key: &Key, entry: &Entry<V>) -> Result<(), TooLarge> {
+        let bytes = self.weights.of(key, entry);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(clippy::cast_precision_loss)]
+        let most = (self.entries.shard_capacity() as f64 * HOT) as u64; // as `quick_cache` has it
+        if bytes > most { Err(TooLarge { bytes, most }) } else { Ok(()) }
     }
 
     /// The entry under a key, whether or not its time is over.
@@ -172,6 +186,15 @@ impl<V> Store<V> {
     }
 }
 
+/// An entry weighs more bytes than one may at most.
+#[derive(Debug)]
+pub struct TooLarge {
+    /// What it weighs.
+    pub bytes: u64,
+    /// What it may weigh.
+    pub most: u64,
+}
+
 /// What has to be under a key for an entry to be stored there.
 pub enum Expected<'a, V> {
     /// Whatever there is.
@@ -196,13 +219,19 @@ struct Weights {
     least: u64,
 }
 
-impl<V> Weighter<Key, Arc<Entry<V>>> for Weights {
-    fn weight(&self, key: &Key, entry: &Arc<Entry<V>>) -> u64 {
+impl Weights {
+    fn of<V>(&self, key: &Key, entry: &Entry<V>) -> u64 {
         let fill = entry.fill.as_ref().map_or(0, |fill| {
             FILL_BYTES + size_of_val(&*fill.fence) + size_of_val(&*fill.recorded)
         });
         let bytes = ENTRY_BYTES + key.bytes.len() + entry.bytes + fill;
         self.least.max(bytes as u64)
+    }
+}
+
+impl<V> Weighter<Key, Arc<Entry<V>>> for Weights {
+    fn weight(&self, key: &Key, entry: &Arc<Entry<V>>) -> u64 {
+        self.of(key, entry)
     }
 }
 

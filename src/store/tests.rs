@@ -1,6 +1,8 @@
 //! The store against what it promises: no entry lost but by eviction, names and entries in step.
 
-use super::{Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, name_of};
+use super::{
+    ENTRY_BYTES, Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, TooLarge, name_of,
+};
 use std::sync::Arc;
 
 const ROOM: u64 = 1 << 20;
@@ -154,8 +156,17 @@ fn what_is_larger_than_its_share_is_not_stored() {
     let key = text("key");
     put(&store, &key, 1);
     let large = Entry::new(2, 1 << 20, NEVER, None);
+    let TooLarge { bytes, most } = store.takes(&key, &large).unwrap_err();
+    assert!(bytes > 1 << 20 && most <= ROOM / 4);
     assert!(!store.insert(key.clone(), large, &Expected::Anything));
     assert_eq!(value(&store, &key), None, "the value that was to be replaced is gone");
+
+    let largest = usize::try_from(most).unwrap() - ENTRY_BYTES - "key".len();
+    for (size, fits) in [(largest, true), (largest + 1, false)] {
+        let entry = Entry::new(3, size, NEVER, None);
+        assert_eq!(store.takes(&key, &entry).is_ok(), fits);
+        assert_eq!(store.insert(key.clone(), entry, &Expected::Anything), fits);
+    }
 }
 
 #[test]

@@ -342,6 +342,38 @@ def test_code_that_runs_while_the_value_is_kept(spoil):
     assert same(kept.give(), expected)
 
 
+class FromAfar:
+    """A value that raises once while it is looked at: the hash of a UUID is Python code."""
+
+    def __init__(self, monkeypatch, error):
+        self.value = [{uuid.UUID(int=1): [1]}]
+        hash_of = uuid.UUID.__hash__
+
+        def raise_once(uuid_itself):
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+            return hash_of(uuid_itself)
+
+        self.error = error
+        monkeypatch.setattr(uuid.UUID, "__hash__", raise_once)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_comes_in_between_is_not_lost(monkeypatch, error):
+    value = FromAfar(monkeypatch, error()).value
+    with pytest.raises(error):
+        Kept(value)
+    assert Kept(value).kind == "tree"
+
+
+def test_what_the_value_raises_itself_is_for_pickle_to_say(monkeypatch):
+    value = FromAfar(monkeypatch, ValueError()).value
+    kept = Kept(value)
+    assert kept.kind == "pickled"
+    assert same(kept.give(), value)
+
+
 # --- memory
 
 

@@ -331,7 +331,7 @@ class TestMany:
             for text, x in texts.items():
                 assert (function.get_cache_only(x) is not CACHE_MISSING) == (text in found)
 
-    def test_a_result_that_is_too_large(self, unique_name):
+    def test_a_result_that_is_too_large(self, unique_name, caplog):
         spec = {"BACKEND": BACKEND, "LOCATION": "tiny", "OPTIONS": {"MAX_BYTES": 10_000}}
         with override_settings(CACHES={"default": spec}):
             runs = iter(range(1, 10))
@@ -345,6 +345,9 @@ class TestMany:
             assert (value[0], metadata["cached_at"], metadata["cache_status"]) == (2, None, CacheStatus.MISS)
             assert function.refresh()[0] == 3
             assert function.get_cache_only() is CACHE_MISSING
+        (said,) = caplog.messages  # once for each function
+        assert f"the result of {function.label} takes 80" in said
+        assert "MAX_BYTES" in said
 
 
 def test_nothing_of_a_hit_goes_through_python(inc, cache, monkeypatch):

@@ -7,8 +7,9 @@ from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from cache_result import _core, cache_result
+from cache_result import CACHE_MISSING, _core, cache_result
 from cache_result.backends import MemoryCache, host, memory
+from tests.memory.faces import at_once
 
 BACKEND = "cache_result.backends.MemoryCache"
 
@@ -30,6 +31,16 @@ class TestOptions:
     def test_what_is_no_bound(self, make_memory, option, value):
         with pytest.raises(ImproperlyConfigured, match=rf"'{option}'.*{value!r}.*whole number"):
             make_memory(OPTIONS={option: value}).get("key")
+
+    @pytest.mark.parametrize("value", [1, 100, 256, 4095])
+    def test_what_has_no_room_for_anything(self, make_memory, value):
+        with pytest.raises(ImproperlyConfigured, match=rf"'MAX_BYTES'.* {value}; give .* of bytes from 4096"):
+            make_memory(OPTIONS={"MAX_BYTES": value}).get("key")
+
+    def test_the_least_has_room_for_the_longest_key(self, make_memory, unique_name):
+        cache = make_memory(OPTIONS={"MAX_BYTES": 4096}, KEY_PREFIX="p" * 100)
+        cache.set("k" * 140, "v" * 3000)
+        assert cache.get("k" * 140) == "v" * 3000
 
     def test_none_is_the_default(self, make_memory):
         cache = make_memory(OPTIONS={"MAX_BYTES": None, "MAX_ENTRIES": None})
@@ -65,14 +76,54 @@ class TestOptions:
         assert 30 <= len(left) <= 100
         assert cache.store.weight <= size
 
-    def test_what_is_too_large_is_not_stored(self, make_memory):
+    def test_what_is_too_large_is_not_stored(self, make_memory, caplog):
         cache = make_memory(OPTIONS={"MAX_BYTES": 100_000})
         cache.set("key", "old")
+        assert caplog.messages == []
         cache.set("key", bytes(100_000))
         assert cache.get("key") is None
+        (said,) = caplog.messages
+        assert "the value of the key ':1:key' takes 100" in said
+        assert "at most 48500;" in said
+        assert "MAX_BYTES" in said
         assert cache.add("key", bytes(100_000)) is False
         assert cache.get_or_set("key", lambda: bytes(100_000)) == bytes(100_000)
         assert cache.set_many({"key": bytes(100_000)}) == []
+        assert caplog.messages == [said]  # once in each store
+
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    def test_a_result_that_becomes_too_large(self, unique_name, asynchronous, caplog):
+        """The old one is gone; those of other calls stay; other functions have a warning of their own."""
+        with configured(default={"LOCATION": "grown", "OPTIONS": {"MAX_BYTES": 200_000}}):
+
+            def make():
+                def function(x):
+                    return sizes[x] * "x"
+
+                async def afunction(x):
+                    return sizes[x] * "x"
+
+                sizes = {1: 100, 2: 100}
+                made = cache_result(cache="default", name=unique_name())(
+                    afunction if asynchronous else function
+                )
+                return sizes, made
+
+            def ask(name, x):
+                method = getattr(function, f"a{name}" if asynchronous else name)
+                return at_once(method(x)) if asynchronous else method(x)
+
+            for number in (1, 2):
+                sizes, function = make()
+                for x in sizes:
+                    ask("refresh", x)
+                sizes[1] = 150_000
+                for _ in range(2):
+                    assert len(ask("refresh", 1)) == 150_000
+                    assert ask("get_cache_only", 1) is CACHE_MISSING
+                    assert caches["default"].get(function.get_cache_key(1)) is None
+                assert len(ask("get_cache_only", 2)) == 100
+                assert len(caplog.messages) == number
 
 
 class TestStores:

@@ -1,17 +1,22 @@
 """A server that loads the application and then forks its workers: each has a copy of what was cached."""
 
 import os
+import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 from django.core.cache import caches
 from django.db import connections
 from django.db.transaction import atomic
 
-from cache_result import CACHE_MISSING, InvalidationRule, signals, transaction
-from tests.app.models import Author
+from cache_result import CACHE_MISSING, InvalidationRule, forks, invalidation_deferred, signals
+from cache_result.backends import MemoryCache
+from cache_result.invalidation import receivers
+from cache_result.invalidation.dispatchers import threadpool
+from tests.app.models import Author, Country
 from tests.memory.forking import in_a_child, joined
-from tests.waiting import Gate, wait
+from tests.waiting import DEADLINE, Gate, wait
 
 
 @pytest.fixture
@@ -100,15 +105,35 @@ def test_a_fork_during_a_fill(cached, cache, threads):
     assert filling.result() == function() == parent
 
 
+def locks_of(modules):
+    """Those that are in modules, and in classes of theirs."""
+    kinds = (type(threading.Lock()), type(threading.RLock()))
+    for name, module in modules.items():
+        if name.startswith("cache_result"):
+            classes = [vars(value) for value in vars(module).values() if isinstance(value, type)]
+            for names in (vars(module), *classes):
+                yield from (value for value in names.values() if isinstance(value, kinds))
+
+
+def test_every_lock_is_renewed():
+    assert len(set(locks_of(sys.modules))) >= 6
+    assert set(locks_of(sys.modules)) <= set(forks._locks)
+
+
 @pytest.mark.django_db(transaction=True)
-def test_a_fork_while_another_thread_holds_a_lock(cached, cache, threads):
+def test_a_fork_while_another_thread_holds_every_lock(cached, cache, threads, monkeypatch):
     # Fails (the child hangs) where a lock comes to it as it was.
     rule = InvalidationRule(Author, field_mapping={"x": "pk"})
     function = cached(invalidates_on=[rule])(lambda x: [x])
+    storage = function.storage
+    deferred = invalidation_deferred()
+    assert {storage.pending._lock, storage._breaker._lock, deferred._lock} <= set(forks._locks)
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with signals.cache_invalidated.lock, transaction._lock:
+        with ExitStack() as stack:
+            for lock in [signals.cache_invalidated.lock, *forks._locks]:
+                stack.enter_context(lock)
             held.set()
             wait(over)
 
@@ -119,6 +144,21 @@ def test_a_fork_while_another_thread_holds_a_lock(cached, cache, threads):
         with atomic():
             Author.objects.create(name="new")
         assert function(1) == [1]
+        with deferred:
+            Author.objects.create(name="newer")
+        # What is defined, and what is bound, for the first time.
+        monkeypatch.setattr(receivers, "_connected", set())
+        rule = InvalidationRule("app.Country", field_mapping={"x": "pk"})
+        other = cached(invalidates_on=[rule])(lambda x: [x])
+        assert rule.resolved_model is Country
+        threadpool._pool(1).submit(str).result(DEADLINE)
+        other.key_constructor.wipe()
+        assert MemoryCache("another", {}).memory.get("key") is None
+        # What a backend that fails has to do with.
+        storage._breaker.failed(OSError("down"))
+        storage._breaker.succeeded()
+        storage.pending.keep([bytes(16)], ("function",))
+        assert storage.pending.snapshot()
 
     holding = threads(hold)
     wait(held)

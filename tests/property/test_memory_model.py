@@ -300,7 +300,7 @@ def spoil(result):
             result["spoiled"] = 1
 
 
-SIZES = {"roomy": {}, "small": {"MAX_BYTES": 4000}, "few": {"MAX_ENTRIES": 2}}
+SIZES = {"roomy": {}, "small": {"MAX_BYTES": 4096}, "few": {"MAX_ENTRIES": 2}}
 
 
 @pytest.fixture(params=SIZES)

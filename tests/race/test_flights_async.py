@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
 from cache_result import CACHE_MISSING
 from tests.backends import on
+from tests.race.test_flights import Reentrant
 from tests.waiting import DEADLINE, AsyncGate, Gate, all_of
 
 
@@ -173,6 +175,21 @@ async def test_the_same_call_by_what_belongs_to_the_fill_runs_through(cached, by
 
     async with asyncio.timeout(DEADLINE / 4):
         assert await function(1) == 1
+
+
+@on("locmem", "memory", "redis")
+async def test_the_same_call_by_its_own_result_runs_through(cached):
+    runs = itertools.count(1)
+
+    @cached
+    def function(key):
+        run = next(runs)
+        return Reentrant(function) if run == 1 else run
+
+    began = time.monotonic()
+    await function.aget_with_metadata(1)
+    assert time.monotonic() - began < DEADLINE / 4
+    assert function(1) == next(runs) - 1
 
 
 @on("locmem", "redis")

@@ -1,11 +1,15 @@
 """A small site with users, sessions, languages and a browsable API, on the cache that a test asks for."""
 
+import itertools
+
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
+from django.urls import path, re_path
 from rest_framework.test import APIClient
 
-from cache_result import KeyConstructor
+from cache_result import KeyConstructor, cache_response
 
 SITE = {
     "ALLOWED_HOSTS": ["*"],
@@ -38,7 +42,9 @@ SITE = {
                         {
                             "page.html": "run {{ run }} for {{ name }}",
                             "form.html": "run {{ run }} {% csrf_token %}",
-                            "messages.html": "run {{ run }}{% for each in messages %} {{ each }}{% endfor %}",
+                            "messages.html": (
+                                "run {{ run }}{% for message in messages %} {{ message }}{% endfor %}"
+                            ),
                         },
                     ),
                     "django.template.loaders.app_directories.Loader",
@@ -93,3 +99,43 @@ def api_of(db):
         return client
 
     return api_of
+
+
+@pytest.fixture
+def respond(unique_name):
+    """`@respond` or `@respond(ttl=..., ...)`: cache_response for a minute, under a name of the test's own."""
+
+    def respond(view=None, /, **options):
+        decorator = cache_response(**{"ttl": 60, "name": unique_name(), **options})
+        return decorator if view is None else decorator(view)
+
+    return respond
+
+
+@pytest.fixture
+def serve(settings):
+    """`get = serve(view)`: the view answers every path of the site, or those of a route; `get` asks."""
+
+    def serve(view, route=None):
+        settings.ROOT_URLCONF = (re_path("", view) if route is None else path(route, view),)
+        return Client().get
+
+    return serve
+
+
+@pytest.fixture
+def counted(respond):
+    """`view = counted(**options)`: a cached view whose responses say which run they are from. What `answer`
+    returns for a request is said too. The decorator `through` is below the cache."""
+
+    def counted(answer=lambda request: "", through=lambda view: view, **options):
+        runs = itertools.count(1)
+
+        @respond(**options)
+        @through
+        def view(request):
+            return HttpResponse(f"run {next(runs)} {answer(request)}".strip())
+
+        return view
+
+    return counted

@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import assert_type
 
 from django.http import HttpRequest, HttpResponse
+from django.test import TestCase
+from django.views import View
 
 from cache_result import (
     CACHE_MISSING,
@@ -11,8 +13,18 @@ from cache_result import (
     CacheInfo,
     InvalidationRule,
     KeyConstructor,
+    cache_response,
     cache_result,
     set_response_cache_header,
+)
+from cache_result.testing import (
+    CacheResultTestMixin,
+    assert_cache_calls,
+    cache_clock,
+    cache_results_off,
+    cache_results_on_commit,
+    cache_results_shared,
+    forget_cache_results,
 )
 
 
@@ -78,3 +90,70 @@ async def awaits() -> None:
     await asynchronous("x", "y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await asynchronous.adelete_cache("x")
     await bare.ainvalidate_all()
+
+
+class Tests(CacheResultTestMixin, TestCase):
+    cache_results_on_commit = True
+
+    @cache_results_off()
+    def off(self, number: int) -> str:
+        with self.assertCacheCalls(bare, asynchronous, Service().method, hits=1, waited=0) as calls:
+            assert_type(calls, assert_cache_calls)
+        with assert_cache_calls(misses=2), cache_results_on_commit(), cache_results_shared():
+            forget_cache_results()
+        with cache_clock() as clock:
+            clock.advance(timedelta(seconds=1))
+        assert_cache_calls(bare, hit=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        assert_cache_calls(len, hits=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        return ""
+
+    @cache_results_off()
+    async def test_async(self) -> None:
+        assert_type(self.off(1), str)
+        async with cache_results_off(), assert_cache_calls(asynchronous, misses=1):
+            await asynchronous("x")
+
+
+@cache_response
+def bare_view(request: HttpRequest, pk: int = 1) -> HttpResponse:
+    return HttpResponse(str(pk))
+
+
+@cache_response(ttl=60, public=True)
+def view_with_options(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@cache_response(UserKey, set_cache_headers=True)
+async def async_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@cache_response
+class BareClass(View):
+    page = 1
+
+
+@cache_response(ttl=60)
+class ClassWithOptions(View):
+    page = 1
+
+    @cache_response(ttl=60)
+    def head(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return HttpResponse()
+
+
+def views(request: HttpRequest) -> None:
+    assert_type(bare_view(request, pk=2), HttpResponse)
+    bare_view("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(view_with_options(request), HttpResponse)
+    assert_type(view_with_options.refresh(request), HttpResponse)
+    view_with_options.delete_by_prefix()
+    assert_type(BareClass.page, int)
+    assert_type(ClassWithOptions().page, int)
+    assert_type(ClassWithOptions().head(request, pk=1), HttpResponse)
+
+
+async def async_views(request: HttpRequest) -> None:
+    assert_type(await async_view(request), HttpResponse)
+    assert_type(await async_view.arefresh(request), HttpResponse)

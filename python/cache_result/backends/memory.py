@@ -11,8 +11,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from cache_result import _core
 from cache_result.backends.host import host_index_path
+from cache_result.forks import with_renewed_properties
 
 _MEBIBYTE = 1024 * 1024
+_LEAST_BYTES = 4096
+"""Room for one entry of 3 KB with the longest of keys, which takes 700 bytes more. Who gives less has counted
+in another unit than bytes."""
 _OPTIONS = {"MAX_BYTES", "MAX_ENTRIES", "HOST_INDEX", "CULL_FREQUENCY"}
 _CONFIGURATION = {"key_func", "key_prefix", "version", "default_timeout"}
 _OF_KEYS = ("make_key", "validate_key", "make_and_validate_key")
@@ -22,13 +26,14 @@ _stores: dict[tuple[Any, ...], _core.MemoryStore] = {}
 _configured: dict[str, tuple[Any, Mapping[str, Any]]] = {}
 
 
+@with_renewed_properties
 class MemoryCache(BaseCache):
     """A cache of this process, bounded by bytes.
 
     ``LOCATION`` names the store: caches of one name and the same options share it. ``OPTIONS``:
 
-    - ``MAX_BYTES``: what entries may take, 64 MiB unless given. The coldest are evicted first; a value
-      of more than a quarter of it is not stored.
+    - ``MAX_BYTES``: what entries may take, 64 MiB unless given, and at least 4096. The coldest are evicted
+      first; a value of more than a quarter of it is not stored, and the one that it was to replace is gone.
     - ``MAX_ENTRIES``: how many there may be, no limit of its own unless given.
     - ``HOST_INDEX``: ``True``, or the path of a file: processes of this host that name the same one see each
       other's invalidations of cached functions at their next call. Values stay in each process.
@@ -54,6 +59,12 @@ class MemoryCache(BaseCache):
         options = store_options(self._name, self._options)
         _refuse_two_sizes(self._name, self._options)
         return _store_of(self._name, self._options.get("HOST_INDEX"), *options)
+
+    @property
+    def host_index(self) -> Path | None:
+        """The file of ``HOST_INDEX``, which need not be there; None: this process keeps to itself."""
+        *_, path = store_options(self._name, self._options)
+        return path
 
     @property
     def is_plain(self) -> bool:
@@ -167,11 +178,16 @@ class MemoryCache(BaseCache):
         self.close(**kwargs)
 
 
-def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | None, Path | None]:
+def store_options(name: Any, options: Mapping[str, Any]) -> tuple[int, int | None, Path | None]:
     """What the ``OPTIONS`` of the store ``name`` say, with defaults: bytes, entries, the host index.
 
-    :raises ImproperlyConfigured: for an unknown option or an unsuitable value.
+    :raises ImproperlyConfigured: for a name that is no text, an unknown option or an unsuitable value.
     """
+    if not isinstance(name, str):
+        raise ImproperlyConfigured(
+            f"cache_result: LOCATION of a MemoryCache is {name!r}; give a text, which names the store, "
+            "or leave it out"
+        )
     for option in options:
         if option not in _OPTIONS:
             raise ImproperlyConfigured(
@@ -179,7 +195,7 @@ def store_options(name: str, options: Mapping[str, Any]) -> tuple[int, int | Non
                 f"it takes {', '.join(sorted(_OPTIONS - {'CULL_FREQUENCY'}))}"
             )
     return (
-        _whole(options, "MAX_BYTES") or 64 * _MEBIBYTE,
+        _whole(options, "MAX_BYTES", _LEAST_BYTES) or 64 * _MEBIBYTE,
         _whole(options, "MAX_ENTRIES"),
         host_index_path(options.get("HOST_INDEX"), name),
     )
@@ -220,10 +236,11 @@ def _refuse_two_sizes(name: str, options: Mapping[str, Any]) -> None:
     _configured[name] = (caches.settings, options)
 
 
-def _whole(options: Mapping[str, Any], name: str) -> int | None:
+def _whole(options: Mapping[str, Any], name: str, least: int = 1) -> int | None:
     value = options.get(name)
-    if value is None or (type(value) is int and 0 < value < 2**64):
+    if value is None or (type(value) is int and least <= value < 2**64):
         return value
     raise ImproperlyConfigured(
-        f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; give a whole number above zero"
+        f"cache_result: OPTIONS[{name!r}] of a MemoryCache is {value!r}; "
+        f"give a whole number{' of bytes' if name == 'MAX_BYTES' else ''} from {least}"
     )

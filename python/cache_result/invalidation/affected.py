@@ -18,7 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, IntegerField, Model, QuerySet, TextField, UUIDField
 
 from cache_result.invalidation.sql import UNKNOWN, Statement
-from cache_result.rules import InvalidationRule, field_of
+from cache_result.model_fields import field_of
+from cache_result.rules import InvalidationRule
 
 if TYPE_CHECKING:
     AnyField = Field[Any, Any]

@@ -1,23 +1,19 @@
 """Blocks of code whose changes invalidate nothing, or only at their end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import Token
-from functools import wraps
 from threading import Lock
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, Self
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 
 from cache_result import transaction
+from cache_result.context import Block
+from cache_result.forks import renewed
 from cache_result.invalidation.targets import Targets
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-class _Block:
-    """A context manager, also an asynchronous one, and a decorator."""
-
+class _Block(Block):
     drops = True
     """Whether it takes what is changed inside, and not only what is committed."""
 
@@ -44,29 +40,11 @@ class _Block:
         finally:
             self.deliver()
 
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
     async def __aexit__(self, *error: object) -> None:
         try:
             transaction.undivert(self._entered.pop())
         finally:
             await sync_to_async(self.deliver, thread_sensitive=True)()
-
-    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
-        """``func`` as a block of its own at each call."""
-
-        @wraps(func)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            with type(self)():
-                return func(*args, **kwargs)
-
-        @wraps(func)
-        async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
-            async with type(self)():
-                return await cast(Any, func(*args, **kwargs))
-
-        return cast(Callable[P, R], acall) if iscoroutinefunction(func) else call
 
 
 class no_invalidation(_Block):
@@ -99,7 +77,7 @@ class invalidation_deferred(_Block):
     def __init__(self) -> None:
         super().__init__()
         self._taken: dict[str, Targets] = {}
-        self._lock = Lock()
+        self._lock = renewed(Lock())
 
     def take(self, using: str, targets: Targets) -> None:
         """Keeps the targets for the end."""

@@ -8,8 +8,9 @@ from django.db import router
 from django.db.models import Model
 
 from cache_result.invalidation.loaded import Values
+from cache_result.model_fields import field_of, is_generated
 from cache_result.plain import plain
-from cache_result.rules import InvalidationRule, field_of, is_generated
+from cache_result.rules import InvalidationRule
 
 
 class UnknownValueError(Exception):

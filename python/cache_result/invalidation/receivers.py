@@ -17,11 +17,12 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 
 from cache_result import registry, transaction, writes
 from cache_result.dispatching import SignalTypes
+from cache_result.forks import renewed
 from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
 from cache_result.invalidation.work import Invalidation, Rewarm
-from cache_result.rules import field_of
+from cache_result.model_fields import field_of
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _connected: set[type[models.Model]] = set()
 """Models of rules whose senders are connected."""
-_lock = Lock()
+_lock = renewed(Lock())
 _QUERIED = "_cache_result_queried"
 
 

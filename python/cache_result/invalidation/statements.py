@@ -16,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_result import transaction, writes
+from cache_result.forks import renewed
 from cache_result.invalidation import loaded
 from cache_result.invalidation.affected import table_of
 from cache_result.invalidation.effects import Effect
 from cache_result.invalidation.targets import Targets
-from cache_result.rules import field_of, is_generated
+from cache_result.model_fields import field_of, is_generated
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -49,7 +50,7 @@ RulesOf = Callable[[type[Model]], "Iterator[tuple[AnyWrapper, InvalidationRule]]
 
 _tables: dict[str, set[type[Model]]] = {}
 """Models with rules by the tables that hold their rows, in lower case."""
-_lock = Lock()
+_lock = renewed(Lock())
 _of_thread = local()
 _rules_of: RulesOf
 

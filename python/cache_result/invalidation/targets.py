@@ -103,7 +103,9 @@ class Targets:
             named.extend(each for each in arguments if each not in named)
 
     def add_rewarm(self, rewarm: Rewarm) -> None:
-        """This call is to be refreshed afterwards."""
+        """This call is to be refreshed afterwards, unless that would store nothing."""
+        if not get_settings().ENABLED:
+            return
         try:
             key = rewarm.wrapper.get_cache_key(**rewarm.arguments)
         except TypeError:

@@ -9,6 +9,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from asgiref.sync import sync_to_async
 
+from cache_result.forks import renewed
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, FieldSpec
 from cache_result.keys.parameters import is_method_of_view
 from cache_result.keys.requests import RequestKeyField
@@ -118,7 +119,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
 
     _options: ClassVar[dict[str, Any]] = _OPTIONS
     _wrappers: ClassVar[WeakSet[Any]] = WeakSet()
-    _lock: ClassVar[Lock] = Lock()
+    _lock: ClassVar[Lock] = renewed(Lock())
 
     class Meta:
         """Options."""

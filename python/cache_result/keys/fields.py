@@ -137,6 +137,12 @@ class ArgsKeyField(CompiledKeyField):
         names = [name for *_, name in picks]
         return (picks, self._parts, self.normalizer), f"{names} {self.path!r} {self._normalizer_id()}"
 
+    def _compile(self, name: str, parameters: Signature, label: str) -> FieldSpec:
+        data = self.specify(parameters, label)
+        picks = data[0][0]
+        partition = self.partition and bool(picks)  # without arguments there are no parts
+        return (name, self.kind, data, partition, self.hash_value, self.sort_lists)
+
     def _pick(self, parameters: Signature, names: list[str] | None) -> list[PickSpec]:
         return pick_arguments(parameters, names)
 

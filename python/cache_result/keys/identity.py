@@ -16,11 +16,12 @@ from weakref import ref
 
 from cache_result import _core
 from cache_result.exceptions import CacheResultWarning
+from cache_result.forks import renewed
 
 _taken: dict[str, tuple[str, bytes]] = {}
 _tokens: "dict[int, tuple[ref[type], str]]" = {}
 _OPERATORS = (attrgetter, itemgetter, methodcaller)
-_lock = Lock()
+_lock = renewed(Lock())
 
 
 def label_of(func: Callable[..., Any]) -> str:

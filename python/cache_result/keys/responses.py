@@ -15,8 +15,10 @@ FORMAT = 1
 class Asked(Protocol):
     """A request that is being answered."""
 
-    identity: Mapping[str, Any]
-    """What tells it from requests that have another answer."""
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What tells it from requests that have another answer."""
+        ...
 
 
 asked: ContextVar[Asked | None] = ContextVar("cache_result_response", default=None)
@@ -51,7 +53,7 @@ class ResponseCacheKeyConstructor(KeyConstructor):
 
     url = ViewKwargsKeyField(partition=True)
     path = RequestValueKeyField("path")
-    query = QueryParamsKeyField("*")
+    query = QueryParamsKeyField("*", sort_lists=False)  # of values for one parameter a view takes the last
 
     class Meta(KeyConstructor.Meta):
         """Options."""

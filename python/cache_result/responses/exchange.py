@@ -1,70 +1,45 @@
 """One request and its response: what tells it from others, what becomes of it, what is told to the client."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
+from time import perf_counter_ns
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response
-from django.utils.http import parse_http_date_safe
-from django.utils.timezone import get_current_timezone_name
-from django.utils.translation import get_language
 
-from cache_result import _core
+from cache_result.conf import get_settings
 from cache_result.keys.responses import asked
 from cache_result.reports import verdict_failed
 from cache_result.responses.headers import (
     add_lifetime,
     add_validator,
+    conditional,
     declared_lifetime,
-    directives,
+    restore_lifetime,
     set_response_cache_header,
     varying_names,
 )
+from cache_result.responses.identity import MESSAGES, SESSION, Identity
 from cache_result.responses.policy import CONDITIONAL, Policy
-from cache_result.responses.project import Project, get_project
-from cache_result.responses.stored import PASS, PASS_SECONDS, StoredResponse, capture, rebuild
+from cache_result.responses.stored import PASS_SECONDS, Pass, StoredResponse, capture, rebuild
 from cache_result.responses.traces import Traces, watched
-
-SESSION = ":session"
-"""Stands in ``StoredResponse.vary`` for the session, which is no header."""
+from cache_result.responses.verdict import Verdict, seconds_of
 
 Found = tuple[Any, ...]
-"""What the cache has of a response: the fields of `StoredResponse`, or `PASS`."""
+"""What the cache has of a response: the fields of `StoredResponse`, or `Pass`."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a view's decorator says about storing its responses."""
+class ViewFailed(Exception):
+    """Takes a view's exception through the cache to whom it belongs: who waits for a response has to find
+    out for himself, as nothing says on what of the request an exception depends."""
 
-    label: str
-    predicate: tuple[Callable[..., Any], bool, bool] | None
-    """The callable, whether it says what is *not* stored, and whether it takes the view's arguments too."""
-    ttl: tuple[Any, bool, bool]
-    """The ttl, whether it is a callable, and whether that takes the view's arguments too."""
-
-    def accepts(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the predicate says, which may have to be awaited; True without one."""
-        if self.predicate is None:
-            return True
-        callable_, _, with_call = self.predicate
-        return callable_(response, *args, **kwargs) if with_call else callable_(response)
-
-    @property
-    def negates(self) -> bool:
-        """Whether the predicate says what is *not* stored."""
-        return self.predicate is not None and self.predicate[1]
-
-    def lifetime(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The ttl, which may have to be awaited."""
-        ttl, called, with_call = self.ttl
-        if not called:
-            return ttl
-        return ttl(response, *args, **kwargs) if with_call else ttl(response)
+    def __init__(self, exchange: "Exchange", error: Exception) -> None:
+        super().__init__(error)
+        self.exchange = exchange
+        self.error = error
 
 
 class Exchange:
@@ -74,44 +49,43 @@ class Exchange:
         self,
         policy: Policy,
         verdict: Verdict,
+        asker: Identity,
         request: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         run: Callable[[], Any],
         finish: Callable[[Any], Any] | None,
+        passed: Callable[[bool, int], None],
     ) -> None:
         self.policy = policy
         self.verdict = verdict
-        self.request = request
+        self.asker = asker
         self.http: HttpRequest = getattr(request, "_request", request)
         self.args = args
         self.kwargs = kwargs
         self.run = run
         self.finish = finish
-        self.user: tuple[str, Any] | None = None
-        """Kind and primary key of the authenticated user; None for anybody else, and where all are alike."""
-        self.is_known = True
-        """Whether the user, if one is authenticated, has a primary key."""
-        self.negotiated = False
-        """Whether the type of the response is in the key."""
-        self.identity: Mapping[str, Any] = {}
-        """What tells it from requests that have another answer."""
+        self.count_pass = passed
+        """Is told that the cache took no part: whether it was found so, and the view's microseconds."""
         self.part = ""
         """The part that the cache takes."""
         self.variant: tuple[Any, ...] | None = None
-        self.response: HttpResponseBase | None = None
-        """What the view has returned, if it ran for this very request."""
+        self.ran = False
+        """The view ran for this very request."""
+        self.response: Any = None
+        """What it has returned: a response, or what Django is to complain about."""
         self.storable = False
         self.ttl: float | None = 0
         self.passed = False
         """The view's response is for this client alone."""
-        self._said: str | None = None
-        """What the view said in ``Cache-Control``."""
+        self._captured: StoredResponse | None = None
+        """What is kept of the view's response."""
 
     def asking(self, part: str = "") -> "Exchange":
         """A context in which the cache is asked."""
         self.part = part
-        self.response = None
+        self.ran = False
+        self._began = perf_counter_ns()
         return self
 
     def __enter__(self) -> "Exchange":
@@ -119,63 +93,32 @@ class Exchange:
         return self
 
     def __exit__(self, *error: object) -> None:
-        asked.reset(self._token)
+        try:  # noqa: SIM105 - costs a hit nothing
+            asked.reset(self._token)
+        except ValueError:  # a coroutine that is thrown away may be closed in another context
+            pass
 
-    # --- for whom it is
+    # --- which of the stored responses is for it
 
-    def recognize(self) -> None:
-        """Finds out whose request it is. May query the database."""
-        request, http, public = self.request, self.http, self.policy.public
-        project = get_project()
-        if not public:
-            self.user, self.is_known = _user(getattr(request, "user", None))
-        renderer = getattr(request, "accepted_renderer", None)
-        negotiated = None
-        if renderer is not None:  # by REST framework
-            self.negotiated = True
-            negotiated = (
-                getattr(renderer, "format", None),
-                getattr(request, "accepted_media_type", None),
-                getattr(request, "version", None),
-            )
-        self.identity = {
-            "request": (
-                http.scheme,
-                _host(http.META, project),
-                self.user,
-                negotiated,
-                get_language() if project.uses_languages else None,
-                get_current_timezone_name() if project.uses_time_zones else None,
-            )
-        }
-
-    def may_be_shared(self) -> bool:
-        """Whether the answer to this request may come from the cache, by its credentials (RFC 9111, 3.5)."""
-        return self.is_known and self.policy.credentials_allow(self.http, self.user)
-
-    def header(self, name: str) -> str | None:
-        """What the request says in a header on which a response depends."""
-        if name == SESSION:
-            session: Any = getattr(self.http, "session", None)
-            return str(getattr(session, "session_key", None))
-        name = name.upper().replace("-", "_")
-        if name not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
-            name = f"HTTP_{name}"
-        value = self.http.META.get(name)
-        return None if value is None else str(value).strip()
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What tells it from requests that have another answer."""
+        if self.variant is None:
+            return self.asker.payload
+        return {**self.asker.payload, "variant": self.variant}
 
     def suits(self, stored: StoredResponse) -> bool:
         """Whether a stored response is one for this request (RFC 9111, 4.1). If not, the next look is for
         the variant that is."""
-        if all(self.header(name) == value for name, value in stored.vary):
+        header = self.asker.header
+        if all(header(name) == value for name, value in stored.vary):
             return True
         names = {name for name, _ in stored.vary}
         of_entry = stored.variants
         if self.variant is not None:
             of_entry, known = self.variant
             names |= {name for name, _ in known}
-        self.variant = (of_entry, tuple((name, self.header(name)) for name in sorted(names)))
-        self.identity = {**self.identity, "variant": self.variant}
+        self.variant = (of_entry, tuple((name, header(name)) for name in sorted(names)))
         return False
 
     # --- what becomes of it
@@ -183,9 +126,10 @@ class Exchange:
     def fill(self) -> Found:
         """Runs the view. Returns what the cache is to keep of its response."""
         if self.part == "bypass":
-            self.response = self.run()
-            return PASS
-        with watched(self.http) as traces:
+            self.response, self.ran = self.run(), True
+            return self._pass()
+        self.asker.remember()
+        with self._failing(), watched(self.http) as traces:
             response = self._finished(self.run())
             if (render := rendering(response)) is not None:
                 response = render()
@@ -200,9 +144,10 @@ class Exchange:
     async def afill(self) -> Found:
         """Asyncio twin of ``fill``."""
         if self.part == "bypass":
-            self.response = await self.run()
-            return PASS
-        with watched(self.http) as traces:
+            self.response, self.ran = await self.run(), True
+            return self._pass()
+        self.asker.remember()
+        with self._failing(), watched(self.http) as traces:
             response = self._finished(await self.run())
             if (render := rendering(response)) is not None:
                 response = await sync_to_async(render, thread_sensitive=True)()
@@ -216,62 +161,78 @@ class Exchange:
         except StopIteration as over:
             return cast(Found, over.value)
 
+    def _pass(self) -> Pass:
+        return ((perf_counter_ns() - self._began) // 1000,)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise ViewFailed(self, error) from error
+
     def _finished(self, response: Any) -> Any:
         return response if self.finish is None else self.finish(response)
 
     def _judge(self, response: Any, traces: Traces) -> Generator[Any, Any, Found]:
         """What is kept of the view's response. Yields what predicate and ttl return, and is sent what comes
-        of it where that can be awaited."""
-        self.response = response
+        of it where that can be awaited.
+
+        What is not kept is not handed to those who wait for it either: it need not be for them.
+        """
+        if isawaitable(response):
+            cast(Any, response).close()
+            raise TypeError(
+                f"cache_response: {self.verdict.label}, which is not async, returned {response!r}; "
+                "where a class has an async heir, put @cache_response on the heir"
+            )
+        self.response, self.ran, self._captured = response, True, None
         self.storable, self.ttl = False, 0
-        if not isinstance(response, HttpResponse) or traces.private or self._is_private(response, traces):
+        if not isinstance(response, HttpResponse) or traces.private or self._is_private(response):
             self.passed = self.storable = True
             self.ttl = PASS_SECONDS
-            return PASS
-        said = directives(response.get("Cache-Control", ""))
-        if response.status_code in self.policy.statuses:
-            call = (response, self.args, self.kwargs)
-            try:
-                accepted = bool((yield self.verdict.accepts(*call))) != self.verdict.negates
-                ttl = _seconds((yield self.verdict.lifetime(*call))) if accepted else 0
-            except Exception as error:
-                verdict_failed(self.verdict.label, error)
-                ttl = 0
-            self.ttl = _shorter(ttl, declared_lifetime(response, said))
-            self.storable = self.ttl != 0
-        if self.storable:
-            self._said = response.headers.get("Cache-Control")
-            add_validator(response)
-            add_lifetime(response, said, self.ttl, public=self.policy.public)
-        return capture(response, [(name, self.header(name)) for name in self._vary(response, traces)])
+            return self._pass()
+        if response.status_code not in self.policy.statuses:
+            return self._pass()
+        call = (response, self.args, self.kwargs)
+        try:
+            accepted = bool((yield self.verdict.accepts(*call))) != self.verdict.negates
+            ttl = seconds_of((yield self.verdict.lifetime(*call))) if accepted else 0
+        except Exception as error:
+            verdict_failed(self.verdict.label, error)
+            ttl = 0
+        if ttl == 0:
+            return self._pass()
+        self.storable, self.ttl = True, _shorter(ttl, declared_lifetime(response))
+        said = response.headers.get("Cache-Control")
+        add_validator(response)
+        add_lifetime(response, self.ttl, public=self.policy.public)
+        vary = [(name, self.asker.header(name)) for name in self._vary(response, traces)]
+        self._captured = capture(response, said, vary)
+        return tuple(self._captured)
 
-    def _is_private(self, response: HttpResponse, traces: Traces) -> bool:
-        said = directives(response.get("Cache-Control", ""))
-        return self.policy.is_private(response, said, varying_names(response))
+    def _is_private(self, response: HttpResponse) -> bool:
+        return self.policy.is_private(response) or declared_lifetime(response) == 0
 
-    def _vary(self, response: HttpResponseBase, traces: Traces) -> Sequence[str]:
-        names = varying_names(cast(HttpResponse, response))
-        if "accept" in names and self.negotiated:
-            names.remove("accept")
+    def _vary(self, response: HttpResponse, traces: Traces) -> Sequence[str]:
+        names = varying_names(response)
+        if "accept" in names and self.asker.is_negotiated:
+            names.remove("accept")  # the negotiated type is in the key
         if traces.read_session and not self.policy.public:
             names.append(SESSION)
+        if traces.read_messages:
+            names.append(MESSAGES)
         return names
 
     # --- what the client gets
 
-    def answer_own(self, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
-        """The response that the view has made for this very request."""
+    def answer_own(self, metadata: Mapping[str, Any] | bool) -> Any:
+        """What the view has returned for this request."""
         response = self.response
-        assert response is not None
         if not isinstance(response, HttpResponseBase):
-            return response  # Django says what is wrong with it
-        stored = metadata if isinstance(metadata, bool) else metadata["cached_at"] is not None
-        if self.storable and not self.passed and not stored:
-            # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
-            if self._said is None:
-                del response["Cache-Control"]
-            else:
-                response["Cache-Control"] = self._said
+            return response
+        if self.part != "bypass":
+            response = self._answered(response, self._captured, metadata)
         return self._told(response, metadata)
 
     def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
@@ -279,47 +240,27 @@ class Exchange:
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
-        return self._told(rebuild(stored), metadata)
+        return self._told(self._answered(rebuild(stored), stored, metadata), metadata)
+
+    def _answered(
+        self,
+        response: HttpResponseBase,
+        captured: StoredResponse | None,
+        metadata: Mapping[str, Any] | bool,
+    ) -> HttpResponseBase:
+        """The response, or what of it the request's conditions leave."""
+        stored = metadata if isinstance(metadata, bool) else metadata["cached_at"] is not None
+        if captured is not None and not stored:
+            # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
+            restore_lifetime(response, captured.said)
+        if response.streaming or CONDITIONAL.isdisjoint(self.http.META):
+            return response
+        return cast(HttpResponseBase, conditional(self.http, response))
 
     def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
-        whole: Any = response
-        conditional = not CONDITIONAL.isdisjoint(self.http.META)
-        if conditional and not self.passed and (etag := response.headers.get("ETag")) is not None:
-            modified = response.headers.get("Last-Modified")
-            seconds = None if modified is None else parse_http_date_safe(modified)
-            response = cast(Any, get_conditional_response)(self.http, etag, seconds, response)
-        if response is not whole and "Age" in whole.headers:
-            response.headers["Age"] = whole.headers["Age"]
-        if self.policy.set_cache_headers and not isinstance(metadata, bool):
+        if self.policy.set_cache_headers and not isinstance(metadata, bool) and get_settings().ENABLED:
             set_response_cache_header(response, metadata)
         return response
-
-
-def _user(user: Any) -> tuple[tuple[str, Any] | None, bool]:
-    """Kind and primary key of an authenticated user, and whether he can be told from others."""
-    if user is None or not getattr(user, "is_authenticated", False):
-        return None, True
-    pk = getattr(user, "pk", None)
-    meta = getattr(user, "_meta", None)
-    return (meta.label if meta is not None else type(user).__qualname__, pk), pk is not None
-
-
-def _host(meta: Mapping[str, Any], project: Project) -> tuple[Any, ...]:
-    """The host as the client said it. Whether it is allowed is asked where it is used."""
-    host = meta.get("HTTP_HOST")
-    port = meta.get("HTTP_X_FORWARDED_PORT") if project.trusts_forwarded_port else None
-    if project.trusts_forwarded_host:
-        host = meta.get("HTTP_X_FORWARDED_HOST", host)
-    if host is None:
-        return (meta.get("SERVER_NAME"), meta.get("SERVER_PORT"), port)
-    return (host.lower(), port)
-
-
-def _seconds(ttl: Any) -> float | None:
-    _core.check_ttl(ttl)
-    if isinstance(ttl, timedelta):
-        return ttl.total_seconds()
-    return cast("float | None", ttl)
 
 
 def _shorter(ttl: float | None, declared: float | None) -> float | None:

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from django.http import HttpResponse
-from django.utils.cache import patch_cache_control
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import parse_http_date_safe
 
 ResponseT = TypeVar("ResponseT")
@@ -40,19 +40,28 @@ def directives(value: str) -> dict[str, str]:
     return found
 
 
-def declared_lifetime(response: HttpResponse, said: Mapping[str, str]) -> float | None:
-    """For how many seconds a response says that a shared cache may use it (RFC 9111, 4.2.1); None where it
-    does not say."""
+def declared_lifetime(response: HttpResponse) -> float | None:
+    """For how many more seconds a response says that a shared cache may use it (RFC 9111, 4.2.1 and 4.2.3);
+    None where it does not say."""
+    said = directives(response.get("Cache-Control", ""))
     for name in ("s-maxage", "max-age"):
         if name in said:
-            try:
-                return max(0, int(said[name]))
-            except ValueError:
-                return 0  # stale, as section 4.2.1 encourages
+            seconds = _seconds(said[name])  # stale if it is no number, as section 4.2.1 encourages
+            return max(0, seconds - age_of(response))
     if "Expires" in response.headers:
         expires = parse_http_date_safe(response.headers["Expires"])
         return 0 if expires is None else max(0, expires - time.time())
     return None
+
+
+def age_of(response: HttpResponse) -> int:
+    """How old a response says that it is, in seconds, as another cache has had it."""
+    return _seconds(response.get("Age", ""))
+
+
+def _seconds(value: str) -> int:
+    value = value.strip()
+    return int(value) if value.isascii() and value.isdigit() else 0
 
 
 def varying_names(response: HttpResponse) -> list[str]:
@@ -70,12 +79,23 @@ def add_validator(response: HttpResponse) -> None:
     response.headers["ETag"] = f'"{digest.hexdigest()}"'
 
 
-def add_lifetime(
-    response: HttpResponse, said: Mapping[str, str], lifetime: float | None, *, public: bool
-) -> None:
+def conditional(request: HttpRequest, response: Any) -> Any:
+    """The response, or 304 or 412 where the request's conditions want it (RFC 9110, 13)."""
+    etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    if etag is None and modified is None:
+        return response
+    seconds = None if modified is None else parse_http_date_safe(modified)
+    answer: Any = cast(Any, get_conditional_response)(request, etag, seconds, response)
+    if answer is not response and "Age" in response.headers:
+        answer.headers["Age"] = response.headers["Age"]
+    return answer
+
+
+def add_lifetime(response: HttpResponse, lifetime: float | None, *, public: bool) -> None:
     """Says in ``Cache-Control`` how long clients may use a response, counted from when it was made: how much
     of that is over is in ``Age``. What the view says itself stands. Responses without an end are the ones
     that rules end, so clients have to ask each time."""
+    said = directives(response.get("Cache-Control", ""))
     added: dict[str, Any] = {}
     if not {"public", "private"} & said.keys():
         added["public" if public else "private"] = True
@@ -86,3 +106,11 @@ def add_lifetime(
             added["max_age"] = int(lifetime)
     if added:
         patch_cache_control(response, **added)
+
+
+def restore_lifetime(response: Any, said: str | None) -> None:
+    """Has ``Cache-Control`` say what the view said."""
+    if said is None:
+        del response["Cache-Control"]
+    else:
+        response["Cache-Control"] = said

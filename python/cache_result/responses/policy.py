@@ -8,10 +8,12 @@ from typing import Any, Literal
 from django.http import HttpRequest, HttpResponse
 
 from cache_result.conf import get_settings
-from cache_result.responses.headers import directives
+from cache_result.responses.headers import directives, varying_names
 
 STATUSES = frozenset({200, 203, 204, 300, 301, 308})
 """Those that are kept if a view names no others."""
+
+_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED, HTTPStatus.PRECONDITION_FAILED})
 
 CONDITIONAL = frozenset(
     {
@@ -53,15 +55,20 @@ class Policy:
         for status in given:
             if isinstance(status, bool) or not isinstance(status, int):
                 raise TypeError(f"cache_response: statuses={given!r} on {label}: give a list of status codes")
-            if not 200 <= status <= 599 or status in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            if not 200 <= status <= 599 or status in _PARTS:
                 raise ValueError(
                     f"cache_response: {status} in statuses of {label} is no response that can be kept; give "
-                    "final ones, without 206 and 304, which are parts of others"
+                    "final ones, without 206, 304 and 412, which answer what one client has asked for"
                 )
         return self
 
     def part(self, request: HttpRequest) -> Part:
-        """The part that the cache takes in answering a request by GET or HEAD."""
+        """The part that the cache takes in answering a request by GET or HEAD.
+
+        The content of one is in no key, and without a meaning (RFC 9110, 9.3.1), but a view may look at it.
+        """
+        if _has_content(request):
+            return "bypass"
         header = request.META.get("HTTP_CACHE_CONTROL")
         if header and get_settings().REQUEST_CACHE_CONTROL:
             said = directives(header)
@@ -78,15 +85,18 @@ class Policy:
             return True
         return self.authorization and user is not None
 
-    def is_private(self, response: HttpResponse, said: Mapping[str, str], vary: Collection[str]) -> bool:
-        """Whether a response is for its own client alone, so that it is neither kept nor handed to those who
-        wait for one."""
+    def is_private(self, response: HttpResponse) -> bool:
+        """Whether a response is for its own client alone."""
+        said = directives(response.get("Cache-Control", ""))
         return (
             response.streaming
             or bool(response.cookies)
             or response.has_header("Set-Cookie")
             or not {"private", "no-store", "no-cache"}.isdisjoint(said)
-            or "*" in vary
-            or response.status_code in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}
-            or response.status_code == HTTPStatus.PRECONDITION_FAILED
+            or "*" in varying_names(response)
         )
+
+
+def _has_content(request: HttpRequest) -> bool:
+    length = request.META.get("CONTENT_LENGTH")
+    return length not in {None, "", "0", 0} or "HTTP_TRANSFER_ENCODING" in request.META

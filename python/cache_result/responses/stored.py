@@ -10,12 +10,18 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseRedirectBase, ResponseHeaders
 
 from cache_result import _core
+from cache_result.responses.headers import age_of
 
-PASS: tuple[Any, ...] = ()
+Pass = tuple[int]
 """Stored in place of a response that is for its own client alone, so that for a while the others neither
-wait for one another nor for the cache ("hit-for-pass")."""
+wait for one another nor for the cache ("hit-for-pass"): how long the view ran, in microseconds."""
 
 PASS_SECONDS = 10.0
+
+
+def is_pass(found: Any) -> bool:
+    """Whether it stands in place of a response."""
+    return len(found) == 1
 
 
 class StoredResponse(NamedTuple):
@@ -25,7 +31,10 @@ class StoredResponse(NamedTuple):
     """Milliseconds since the epoch, by the clock of entries."""
     status: int
     reason: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, tuple[str, str]], ...]
+    """By lower-case name: name and value."""
+    said: str | None
+    """What the view said in ``Cache-Control``."""
     body: bytes
     vary: tuple[tuple[str, str | None], ...]
     """The headers of the request on which it depends, and what they were."""
@@ -39,13 +48,16 @@ class _Redirect(HttpResponse):
     url = HttpResponseRedirectBase.url
 
 
-def capture(response: HttpResponse, vary: Sequence[tuple[str, str | None]]) -> tuple[Any, ...]:
-    """What is kept of a response, as a plain tuple."""
-    return (
-        _core.clock_now(),
+def capture(
+    response: HttpResponse, said: str | None, vary: Sequence[tuple[str, str | None]]
+) -> StoredResponse:
+    """What is kept of a response."""
+    return StoredResponse(
+        _core.clock_now() - 1000 * age_of(response),
         response.status_code,
         response.reason_phrase,
-        tuple(response.items()),
+        tuple((name.lower(), (name, value)) for name, value in response.items()),
+        said,
         bytes(response.content),
         tuple(vary),
         secrets.randbits(62),
@@ -54,7 +66,7 @@ def capture(response: HttpResponse, vary: Sequence[tuple[str, str | None]]) -> t
 
 def rebuild(stored: StoredResponse) -> HttpResponse:
     """A response that says what the stored one said, and how old it is (RFC 9111, 5.1)."""
-    headers = {name.lower(): (name, value) for name, value in stored.headers}
+    headers = dict(stored.headers)
     cls = _Redirect if 300 <= stored.status < 400 and "location" in headers else HttpResponse
     response: Any = cls.__new__(cls)
     # As made by the constructor, which checks and encodes anew what was checked when the view said it.

@@ -40,6 +40,16 @@ def get_storage(alias: str) -> Storage:
     return known[1]
 
 
+def forget(*, keep_entries: bool) -> None:
+    """A test is over: what went wrong with a cache does not concern the next one, nor do bytes in memory."""
+    for alias, (_, storage) in list(_storages.items()):
+        if storage.is_in_trouble:
+            storage.pending.drop()
+            del _storages[alias]
+        if not keep_entries:
+            storage.sweep()
+
+
 def _make(alias: str, cache: BaseCache) -> Storage:
     if isinstance(cache, MemoryCache):
         return MemoryStorage(alias, cache)

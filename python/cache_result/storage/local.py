@@ -1,12 +1,13 @@
 """A cache of one process, whose generations are in a Rust index."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
-from cache_result import _core
+from cache_result import _core, worlds
 from cache_result.backends import MemoryCache
 from cache_result.plans import Plan, operation
 from cache_result.reports import logger
@@ -27,6 +28,7 @@ class LocalStorage(Storage):
         self.index = self.generations
         # All LocMem objects of one LOCATION are views of one store.
         self.get_entry = cache.get
+        self._of_tests: set[str] = set()
 
     def _read_alone(self, key: str) -> Plan[Any]:
         try:
@@ -54,10 +56,18 @@ class LocalStorage(Storage):
         if mark is None or (yield "get", _UNCLEARED) != mark:
             return False
         yield "set", key, entry, timeout
+        if worlds.current() != worlds.REAL:
+            self._of_tests.add(key)
         if (yield "get", _UNCLEARED) == mark:
             return True
         self.invalidate([own])
         return False
+
+    def sweep(self) -> None:
+        """Deletes the entries of tests, which would take the room of what others keep here."""
+        keys, self._of_tests = self._of_tests, set()
+        with suppress(Exception):  # a test may have made its cache fail
+            self.cache.delete_many(list(keys))
 
     def forget(self, key: str, own: bytes, functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of the entry's own scope, and deletes its bytes."""

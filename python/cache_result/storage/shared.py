@@ -85,6 +85,14 @@ class Storage:
         """Whether what is stored now would commit or roll back with the caller's data."""
         return self.database is not None and in_transaction(connections[self.database])
 
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether something has failed lately, or is still to be delivered."""
+        return not self._breaker.at_rest or bool(self.pending)
+
+    def sweep(self) -> None:
+        """Deletes what tests have left, where that takes no request."""
+
     # Operations. The first line of each is also what the Rust core relies on.
 
     def read(self, keys: list[str]) -> list[Any] | None:

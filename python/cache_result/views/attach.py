@@ -4,10 +4,11 @@
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial, wraps
 from hashlib import blake2b
+from inspect import signature
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.views import View
 
 from cache_result import _core
@@ -29,9 +30,9 @@ _MARK = "_cache_response"
 class ViewDecorator:
     """What ``cache_response(...)`` returns."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
         self._args = args
-        self._options = options
+        self._options = {"name": name, **options}
         self._wrappers: dict[tuple[type, str], Any] = {}
         self._lock = Lock()
 
@@ -50,7 +51,7 @@ class ViewDecorator:
         """
         if isinstance(view, type):
             return self._decorate_class(view)
-        if isinstance(view, staticmethod | classmethod):
+        if isinstance(view, staticmethod | classmethod) or not callable(view):
             raise TypeError(f"cache_response: {view!r} is no view; decorate a function or a method")
         if _is_stand_in(view):
             setattr(view, _MARK, self)
@@ -69,18 +70,15 @@ class ViewDecorator:
             return self._make(view)
         identity, name, gate = view, self._options["name"], None
         handler = _api_view_function(made_of)
+        if isinstance(handler, CachedResponseWrapper):  # below `@api_view` too, where it has the plain name
+            name = name or f"{handler.label}.as_view"
         if handler is not None:
             identity = handler
             view = _with_signature_of(handler, view)
-        elif name is None:
-            name = _name_of_view_function(made_of, view)
+        else:
+            name = name or _name_of_view_function(made_of, view)
+            view = _named_after(made_of, view)
         if rest.is_rest_view(made_of):
-            if iscoroutinefunction(view):
-                raise ValueError(
-                    f"cache_response: on {made_of.__module__}.{made_of.__name__}, an async view of REST "
-                    "framework, put @cache_response on the class or below @api_view, so that the cache sits "
-                    "behind authentication and permissions"
-                )
             gate = rest.Gate(made_of, getattr(view, "initkwargs", {}), getattr(view, "actions", None))
         return self._make(view, identity=identity, name=name, gate=gate)
 
@@ -97,14 +95,19 @@ class ViewDecorator:
         instance, name = bound.__self__, bound.__name__
         wrapper = self._of_method(self._owner(type(instance), name), name, getattr(bound, "__func__", bound))
         answer = wrapper.answer_in_place_of
+        if wrapper.is_async:
 
+            @wraps(view)
+            async def acached(*args: Any, **kwargs: Any) -> Any:
+                return await answer(instance, view, args, kwargs)
+
+            return acached
+
+        @wraps(view)
         def cached(*args: Any, **kwargs: Any) -> Any:
             return answer(instance, view, args, kwargs)
 
-        async def acached(*args: Any, **kwargs: Any) -> Any:
-            return await answer(instance, view, args, kwargs)
-
-        return wraps(view)(acached if wrapper.is_async else cached)
+        return cached
 
     def _owner(self, cls: type, name: str) -> type:
         """The class on which the method was decorated."""
@@ -202,7 +205,24 @@ def _with_signature_of(function: Any, view: Any) -> Callable[..., Any]:
 
     call.__dict__.update(vars(view))
     wraps(function, updated=())(call)
-    return call
+    return _as_async_as(view, call)
+
+
+def _named_after(cls: type, view: Any) -> Callable[..., Any]:
+    """``view``, which ``as_view()`` has made, under the name of its class."""
+
+    def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+        return view(request, *args, **kwargs)
+
+    own = signature(call)  # that of the view may be its class's
+    wraps(view)(call)
+    cast(Any, call).__signature__ = own
+    call.__module__, call.__qualname__ = cls.__module__, f"{cls.__qualname__}.as_view.<locals>.view"
+    return _as_async_as(view, call)
+
+
+def _as_async_as(view: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    return markcoroutinefunction(call) if iscoroutinefunction(view) else call
 
 
 def _name_of_view_function(cls: type, view: Any) -> str | None:
@@ -211,6 +231,7 @@ def _name_of_view_function(cls: type, view: Any) -> str | None:
     options = (
         getattr(view, "view_initkwargs", None) or getattr(view, "initkwargs", None) or {},
         getattr(view, "actions", None) or {},
+        list(_decorators_of(view)),
     )
     if name is None or not any(options):
         return name
@@ -218,3 +239,10 @@ def _name_of_view_function(cls: type, view: Any) -> str | None:
         return f"{name}#{blake2b(_core.canonical_bytes(options), digest_size=8).hexdigest()}"
     except (TypeError, ValueError):
         return None
+
+
+def _decorators_of(view: Any) -> Iterator[str]:
+    """Names of what is around a view function."""
+    while (inner := getattr(view, "__wrapped__", None)) is not None and not isinstance(inner, type):
+        yield getattr(getattr(view, "__code__", None), "co_qualname", type(view).__qualname__)
+        view = inner

@@ -4,15 +4,19 @@ Nothing here imports it: a project that does not use it has no views of it.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Any, NamedTuple
+from typing import Any
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 
-_PREPARED = "_cache_result_prepared"
-"""Attribute of a request whose authentication, permissions and throttles are checked already."""
+from cache_result.responses.policy import Policy
+
+_CHECKED = "_cache_result_checked"
+"""Attribute of a request that a gate has checked and hands to its view, and of classes that look there."""
 
 
 def is_rest_view(view: Any) -> bool:
@@ -37,97 +41,173 @@ def view_of(request: Any) -> Any:
     return context.get("view") if isinstance(context, dict) else None
 
 
+def request_of(view: Any, request: Any) -> Any:
+    """REST framework's request, where a view that has made one is called with Django's."""
+    own = getattr(view, "request", None)
+    return own if getattr(own, "_request", None) is request else request
+
+
 def finalized(view: Any, request: Any, response: Any) -> Any:
     """The response of a handler as ``dispatch`` would finish it, so that it can be rendered."""
     if not is_rest_view(view) or isinstance(request, HttpRequest):
         return response
-    return view.finalize_response(request, response, *view.args, **view.kwargs)
+    headers = dict(view.headers)
+    response = view.finalize_response(request, response, *view.args, **view.kwargs)
+    # Which `finalize_response` has used up; and `dispatch` shall not finish this response again.
+    view.headers = headers
+    view.finalize_response = partial(_finalize_others, view, response, view.finalize_response)
+    return response
 
 
-def is_before_checks(view: Any, request: Any) -> bool:
-    """Whether a call is one of ``dispatch``, before it has authenticated the user."""
-    return isinstance(request, HttpRequest) and view is not None and is_rest_view(view)
+def _finalize_others(
+    view: Any,
+    finished: Any,
+    finalize: Callable[..., Any],
+    request: Any,
+    response: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    return response if response is finished else finalize(request, response, *args, **kwargs)
 
 
-def put_behind_checks(view: Any, answer: Callable[..., Any]) -> None:
-    """Has ``answer(handler, request, ...)`` called where ``dispatch`` calls the view's handlers of GET and
-    HEAD: behind authentication, permissions and throttles."""
-    for method in ("get", "head"):
-        handler = getattr(view, method, None)
-        if handler is not None:
-            setattr(
-                view,
-                method,
-                _coroutine(answer, handler) if iscoroutinefunction(handler) else partial(answer, handler),
-            )
+def may_be_shared(request: Any, policy: Policy) -> bool:
+    """Whether the cache may answer a request that REST framework has authenticated.
+
+    The browsable API is made for the one user who looks at it. What ``request.auth`` allows may be less than
+    what its user may do, so it counts like the header ``Authorization`` from which it mostly comes.
+    """
+    if isinstance(request, HttpRequest):
+        return True
+    renderers = sys.modules.get("rest_framework.renderers")
+    if renderers is not None and isinstance(
+        getattr(request, "accepted_renderer", None), renderers.BrowsableAPIRenderer
+    ):
+        return False
+    if policy.public or request.auth is None:
+        return True
+    return policy.authorization and bool(getattr(request.user, "is_authenticated", False))
 
 
-def _coroutine(answer: Callable[..., Any], handler: Any) -> Callable[..., Any]:
-    async def handle(request: Any, *args: Any, **kwargs: Any) -> Any:
-        return await answer(handler, request, *args, **kwargs)
-
-    return handle
-
-
-class Prepared(NamedTuple):
-    """A request that has passed the checks of its view."""
+@dataclass(frozen=True)
+class Checked:
+    """A request that has been through the checks of its view."""
 
     view: Any
     request: Any
+    """REST framework's."""
+    http: HttpRequest
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    refusal: Exception | None
+    """What the checks raised, if they did."""
+    in_front: bool
+    """Whether the cache is in front of the view function, which makes an instance of its own."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the view is to say what is wrong with the request."""
+        return self.refusal is not None or str(self.http.method).lower() not in self.view.http_method_names
+
+    def is_of(self, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call of the view is the one that was checked."""
+        return request is self.http and args == self.args and kwargs == self.kwargs
+
+    def take_over(self) -> None:
+        """Has ``dispatch`` of the view go on from what was found: authentication, permissions and throttles
+        are once for each request."""
+        view = self.view
+
+        def initialize_request(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            del view.initialize_request
+            if self.is_of(request, args, kwargs):
+                return self.request
+            del view.initial
+            return view.initialize_request(request, *args, **kwargs)
+
+        def initial(request: Any, *args: Any, **kwargs: Any) -> None:
+            del view.initial
+            if self.refusal is not None:
+                raise self.refusal
+
+        view.initialize_request, view.initial = initialize_request, initial
+
+    @contextmanager
+    def handed_over(self) -> Iterator[None]:
+        """A context in which the view runs."""
+        if not self.in_front:
+            self.take_over()
+            yield
+            return
+        setattr(self.http, _CHECKED, self)
+        try:
+            yield
+        finally:
+            vars(self.http).pop(_CHECKED, None)  # in case that the view has not come to its `dispatch`
+
+
+def check(
+    view: Any,
+    request: HttpRequest,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    in_front: bool = False,
+    throttle: bool = True,
+) -> Checked:
+    """Does what ``dispatch`` does first: negotiates, authenticates, checks permissions and throttles."""
+    view.args, view.kwargs = args, kwargs
+    view.request = view.initialize_request(request, *args, **kwargs)
+    view.headers = view.default_response_headers
+    if not throttle:
+        view.check_throttles = lambda request: None
+    refusal = None
+    try:
+        view.initial(view.request, *args, **kwargs)
+    except Exception as error:
+        refusal = error
+    return Checked(view, view.request, request, args, kwargs, refusal, in_front)
 
 
 class Gate:
-    """The checks of a view function that REST framework has made, for a cache in front of it.
-
-    They run once for each request: where the cache does not answer it, the view takes over what was found.
-    """
+    """The checks of a view function that REST framework has made, for a cache in front of it."""
 
     def __init__(self, cls: Any, initkwargs: dict[str, Any], actions: dict[str, str] | None) -> None:
         self._cls = cls
         self._initkwargs = initkwargs
         self._actions = actions
-        _have_prepared_taken_over(cls)
+        _look_for_checked(cls)
 
-    def prepare(self, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared | None:
-        """Authenticates, checks permissions and throttles, negotiates. None for a request that is refused:
-        the view will say so."""
+    def view(self, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An instance of the class, as the view function makes it."""
         view = self._cls(**self._initkwargs)
-        if self._actions is not None:
-            view.action_map = self._actions
-            for method, action in self._actions.items():
-                setattr(view, method, getattr(view, action))
-        view.setup(request, *args, **kwargs)
-        try:
-            view.request = view.initialize_request(request, *args, **kwargs)
-            view.headers = view.default_response_headers
-            view.initial(view.request, *args, **kwargs)
-        except Exception:
-            return None
-        prepared = Prepared(view, view.request)
-        setattr(request, _PREPARED, prepared)
-        return prepared
+        if self._actions is None:
+            view.setup(request, *args, **kwargs)
+            return view
+        if "get" in self._actions:
+            self._actions.setdefault("head", self._actions["get"])
+        view.action_map = self._actions
+        for method, action in self._actions.items():
+            setattr(view, method, getattr(view, action))
+        view.request, view.args, view.kwargs = request, args, kwargs
+        return view
 
 
-def _have_prepared_taken_over(cls: Any) -> None:
-    """Has instances of ``cls`` take over what a gate has found about their request, if one has."""
-    if _PREPARED in vars(cls):
+def _look_for_checked(cls: Any) -> None:
+    """Has view functions of ``cls`` go on with the instance that a gate has checked, if one has."""
+    if _CHECKED in vars(cls):
         return
-    initialize, check = cls.initialize_request, cls.initial
+    original = cls.dispatch
 
-    def initialize_request(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        prepared: Prepared | None = getattr(request, _PREPARED, None)
-        if prepared is None or type(prepared.view) is not type(self):
-            return initialize(self, request, *args, **kwargs)
-        for name, value in vars(prepared.view).items():
-            vars(self).setdefault(name, value)
-        prepared.request.parser_context["view"] = self
-        return prepared.request
+    @wraps(original)
+    def dispatch(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        checked: Checked | None = vars(request).pop(_CHECKED, None)
+        if checked is not None and type(checked.view) is type(self) and checked.is_of(request, args, kwargs):
+            self = checked.view
+            checked.take_over()
+        return original(self, request, *args, **kwargs)
 
-    def initial(self: Any, request: Any, *args: Any, **kwargs: Any) -> None:
-        prepared: Prepared | None = vars(request._request).pop(_PREPARED, None)
-        if prepared is None or prepared.request is not request:
-            check(self, request, *args, **kwargs)
-
-    setattr(cls, _PREPARED, True)
-    cls.initialize_request = wraps(initialize)(initialize_request)
-    cls.initial = wraps(check)(initial)
+    if iscoroutinefunction(original):
+        markcoroutinefunction(dispatch)
+    cls.dispatch = dispatch
+    setattr(cls, _CHECKED, True)

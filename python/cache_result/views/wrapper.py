@@ -1,47 +1,37 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from functools import partial, wraps
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
+from django.http import HttpRequest
 
 from cache_result import _core
-from cache_result.conf import get_settings
-from cache_result.definition import SingleFlight, Tags, check_predicate, check_ttl, define, is_async
+from cache_result.definition import SingleFlight, Tags, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
-from cache_result.responses.exchange import Exchange, Verdict
+from cache_result.responses.exchange import Exchange, ViewFailed
+from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
-from cache_result.responses.stored import PASS, StoredResponse
+from cache_result.responses.steps import BYPASSED, part_of, steps_of
+from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
-from cache_result.status import CacheStatus
 from cache_result.tags import given_tags
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
+from cache_result.views.filling import decided_to_store, decided_ttl, filling
 from cache_result.views.unsafe import changes_its_target, invalidate_target
 from cache_result.wrapper import AsyncCachedWrapper, CachedWrapper, Metadata, SyncCachedWrapper
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_VARIANTS = 4
-"""How often another variant of a response is looked for before the view runs for this request alone."""
-
-_BYPASSED: Metadata = {"cached_at": None, "cache_reset_at": None, "cache_status": CacheStatus.BYPASS}
-
-Answer = tuple[Any, Metadata | None]
+Answer = tuple[Any, Any]
 Mode = str
-
-
-class _Done(BaseException):
-    """Leaves a view's ``dispatch`` with what was found behind its checks."""
-
-    def __init__(self, found: Any) -> None:
-        self.found = found
 
 
 class CachedResponseWrapper(CachedWrapper[P, T]):
@@ -74,24 +64,25 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         policy = Policy(public, authorization, cast(Any, statuses), set_cache_headers).check(label)
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
-        rules = None if invalidates_on is None else list(invalidates_on)
+        rules = rules_of(invalidates_on, label)
         tags = None if tags is None else given_tags(tags, label)
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
             # What is decided while the response is at hand; the core is given what is kept of it.
-            0 if ttl == 0 else _decided_ttl,
+            decided_ttl,
             rules,
-            _decided_to_store,
+            decided_to_store,
             None,
             cache,
             name,
             single_flight,
             tags,
-            run=wraps(func)(_fill),
-            parameters=call_parameters(func, rules or (), tags),
+            run=filling(func),
+            parameters=call_parameters(func, rules, tags),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
+            of_view=True,
         )
         for rule in definition.rules:
             if rule.rewarm:
@@ -102,102 +93,79 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
                 )
         if cls is CachedResponseWrapper:
             cls = cast(Any, AsyncCachedResponseWrapper if asynchronous else SyncCachedResponseWrapper)
-        self = cls._make(func, definition, cache, single_flight)
+        self = cls._make(func, definition, ttl, cache, single_flight)
         self._policy = policy
         self._gate = gate
+        self._dispatches = getattr(func, "__name__", None) == "dispatch"
         self._verdict = Verdict(label, predicate, lifetime)
         return self
 
     _policy: Policy
     _gate: rest.Gate | None
+    _dispatches: bool
     _verdict: Verdict
 
     # --- what sync and async views have in common
 
     def _exchange(
         self,
-        place: tuple[Any, Any],
+        view: Any,
+        request: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         run: Callable[[], Any],
+        checked: rest.Checked | None,
+    ) -> Exchange | None:
+        """What is to be answered; None where the cache has no part in it."""
+        finish = None
+        if checked is not None:
+            request = checked.request
+        elif rest.is_rest_view(view):
+            if isinstance(request, HttpRequest):
+                return None  # a handler that was called without `dispatch`; nobody knows how to render it
+            finish = partial(rest.finalized, view, request)
+        if (checked is not None and checked.is_refused) or not rest.may_be_shared(request, self._policy):
+            return None
+        return self._exchange_with(request, args, kwargs, run, finish)
+
+    def _exchange_with(
+        self,
+        request: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Callable[[], Any],
+        finish: Callable[[Any], Any] | None = None,
     ) -> Exchange:
-        view, request = place
-        finish = None if self._gate is not None else partial(rest.finalized, view, request)
-        return Exchange(self._policy, self._verdict, request, args, kwargs, run, finish)
+        asker = Identity(self._policy, request)
+        return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
-    def _talk(self, exchange: Exchange, mode: Mode) -> Generator[Mode, tuple[Any, Any], Answer]:
-        """The steps of an answer: yields in which mode the core is to be called, and is sent what it has,
-        with the metadata, or with whether it is stored."""
-        part = self._part(exchange, mode)
-        look = "peek" if part == "get" and exchange.http.method == "HEAD" else part
-        if look != "bypass":
-            for _ in range(_VARIANTS):
-                found, metadata = yield look
-                if exchange.response is not None:
-                    return exchange.answer_own(metadata), _BYPASSED if exchange.passed else metadata
-                if found is _core.CACHE_MISSING or found == PASS:
-                    break
-                stored = StoredResponse(*found)
-                if exchange.suits(stored):
-                    return exchange.answer_stored(stored, metadata), metadata
-            if part == "peek":
-                return _core.CACHE_MISSING, None
-        _, metadata = yield "bypass"
-        return exchange.answer_own(metadata), metadata
+    def _is_before_checks(self, view: Any, request: Any) -> bool:
+        """Whether the checks of a view of REST framework lie behind this cache."""
+        if self._gate is not None:
+            return True
+        return self._dispatches and isinstance(request, HttpRequest) and rest.is_rest_view(view)
 
-    def _part(self, exchange: Exchange, mode: Mode) -> Mode:
-        """The part that the cache takes in an answer."""
-        if not get_settings().ENABLED:
-            return "peek" if mode == "peek" else "bypass"
-        if mode == "get":
-            mode = self._policy.part(exchange.http)
-        if mode in {"get", "refresh"} and not exchange.may_be_shared():
-            return "bypass"
-        return mode
-
-    def _prepared(
-        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
-        """View and request behind the checks of a view function of REST framework; None where it refuses."""
-        if self._gate is None:
-            return view, request
-        return self._gate.prepare(request, args[1:], kwargs)
-
-    def _behind_checks(
-        self, view: Any, do: Callable[[Exchange, tuple[Any, ...], dict[str, Any]], Any]
-    ) -> None:
-        """Has ``do`` called with the exchange where ``view.dispatch`` calls its handler."""
-
-        def answer(handler: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            run = partial(handler, request, *args, **kwargs)
-            exchange = self._exchange((view, request), (view, request, *args), kwargs, run)
-            return do(exchange, exchange.args, kwargs)
-
-        rest.put_behind_checks(view, answer)
+    def _check(
+        self, view: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any], throttle: bool = True
+    ) -> rest.Checked:
+        in_front = self._gate is not None
+        args = args[1:] if in_front else args[2:]
+        if self._gate is not None:
+            view = self._gate.view(request, args, kwargs)
+        return rest.check(view, request, args, kwargs, in_front=in_front, throttle=throttle)
 
     def _with_key(self, find: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What ``find`` says of a call, once it is known whose response it is about."""
         view, request = locate(self.label, args, kwargs)
-
-        def do(exchange: Exchange, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            exchange.recognize()
-            with exchange.asking():
-                return find(args, kwargs)
-
-        def leave(*given: Any) -> None:
-            raise _Done(do(*given))
-
-        if rest.is_before_checks(view, request):
-            self._behind_checks(view, leave)
-            try:
-                cast(Any, self.func)(*args, **kwargs)
-            except _Done as done:
-                return done.found
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            raise ValueError(f"cache_response: {self.label} refuses this request")
-        return do(self._exchange(prepared, args, kwargs, lambda: None), args, kwargs)
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs, throttle=False)
+            if checked.refusal is not None:
+                raise ValueError(f"cache_response: {self.label} refuses this request") from checked.refusal
+            request = checked.request
+        exchange = self._exchange_with(request, args, kwargs, lambda: None)
+        exchange.asker.recognize()
+        with exchange.asking():
+            return find(args, kwargs)
 
     if not TYPE_CHECKING:
 
@@ -210,9 +178,23 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             explain = super().explain_key
             return self._with_key(lambda args, kwargs: explain(*args, **kwargs), args, kwargs)
 
+    async def _away(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``find`` says of a call, where it may query the database and run the checks of a view."""
+        if self._gate is None and not self._dispatches:
+            return await off_the_loop(find, *args, **kwargs)
+        return await sync_to_async(find, thread_sensitive=True)(*args, **kwargs)
+
+    async def aget_cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Asyncio twin of ``get_cache_key``."""
+        return cast(str, await self._away(self.get_cache_key, *args, **kwargs))
+
+    async def aexplain_key(self, *args: P.args, **kwargs: P.kwargs) -> KeyExplanation:
+        """Asyncio twin of ``explain_key``."""
+        return cast(KeyExplanation, await self._away(self.explain_key, *args, **kwargs))
+
     async def adelete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Asyncio twin of ``delete_cache``."""
-        key, own, _ = await off_the_loop(self._with_key, self._parts, args, kwargs)
+        key, own, _ = await self._away(self._with_key, self._parts, args, kwargs)
         await self.storage.aperform("forget", key, own, (self.label,))
         await self._atell("delete_cache", args, kwargs)
 
@@ -232,50 +214,48 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             response = await run()
             if changes_its_target(request, response):
                 await sync_to_async(invalidate_target, thread_sensitive=True)(self, args, kwargs)
-            return response, _BYPASSED
-        if rest.is_before_checks(view, request):
-            return await self._abehind(mode, metadata, view, run)
-        prepared = await off_the_loop(self._prepared, view, request, args, kwargs)
-        if prepared is None:
-            return await run(), _BYPASSED
-        return await self._adrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+            return response, BYPASSED
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = await sync_to_async(self._check, thread_sensitive=True)(view, request, args, kwargs)
+            run = partial(_arun_checked, checked, run)
+        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return await self._adrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (await run(), BYPASSED)
 
     async def _adrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        await off_the_loop(exchange.recognize)
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            await self._recognize(exchange.asker)
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = await self._drive(part, want, args, kwargs)
+                        try:
+                            found = await self._drive(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
 
-    async def _abehind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        async def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = await self._adrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return await run(), seen[0] if seen else _BYPASSED
-        except _Done as done:
-            return done.found, None
+    @staticmethod
+    async def _recognize(asker: Identity) -> None:
+        if asker.is_at_hand:
+            await off_the_loop(asker.recognize)
+        else:
+            await sync_to_async(asker.recognize, thread_sensitive=True)()
 
     def _at_hand(
         self, part: Mode, metadata: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, Any] | None:
+    ) -> Answer | None:
         """A hit in our own store, whose metadata nobody wants to know."""
         if part != "get" or metadata:
             return None
@@ -303,7 +283,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     async def aget_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """Asyncio twin of ``get_cached_metadata``."""
-        return (await self._aanswer("peek", True, args, kwargs))[1]
+        return cast("Metadata | None", (await self._aanswer("peek", True, args, kwargs))[1])
 
     async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``refresh``."""
@@ -331,46 +311,37 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
             response = run()
             if changes_its_target(request, response):
                 invalidate_target(self, args, kwargs)
-            return response, _BYPASSED
-        if rest.is_before_checks(view, request):
-            return self._behind(mode, metadata, view, run)
-        prepared = self._prepared(view, request, args, kwargs)
-        if prepared is None:
-            return run(), _BYPASSED
-        return self._sdrive(self._exchange(prepared, args, kwargs, run), mode, metadata)
+            return response, BYPASSED
+        checked = None
+        if self._is_before_checks(view, request):
+            checked = self._check(view, request, args, kwargs)
+            run = partial(_run_checked, checked, run)
+        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        if exchange is not None:
+            return self._sdrive(exchange, mode, metadata)
+        return (_core.CACHE_MISSING, None) if mode == "peek" else (run(), BYPASSED)
 
     def _sdrive(self, exchange: Exchange, mode: Mode, metadata: bool) -> Answer:
-        exchange.recognize()
+        part = part_of(exchange, mode)
+        if part != "bypass":
+            exchange.asker.recognize()
         args, kwargs = exchange.args, exchange.kwargs
         metadata = metadata or self._policy.set_cache_headers
         want = "both" if metadata else "stored"
-        steps = self._talk(exchange, mode)
+        steps = steps_of(exchange, mode, part)
         try:
             part = next(steps)
             while True:
                 with exchange.asking(part):
                     found = self._at_hand(part, metadata, args, kwargs)
                     if found is None:
-                        found = self._run(part, want, args, kwargs)
+                        try:
+                            found = self._run(part, want, args, kwargs)
+                        except ViewFailed as failed:
+                            found = (failed, None)
                 part = steps.send(found)
         except StopIteration as over:
             return cast(Answer, over.value)
-
-    def _behind(self, mode: Mode, metadata: bool, view: Any, run: Callable[[], Any]) -> Answer:
-        seen: list[Metadata | None] = []
-
-        def do(exchange: Exchange, args: Any, kwargs: Any) -> Any:
-            response, said = self._sdrive(exchange, mode, metadata)
-            if response is _core.CACHE_MISSING:
-                raise _Done(response)
-            seen.append(said)
-            return response
-
-        self._behind_checks(view, do)
-        try:
-            return run(), seen[0] if seen else _BYPASSED
-        except _Done as done:
-            return done.found, None
 
     def answer_in_place_of(
         self, view: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -392,7 +363,7 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 
     def get_cached_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Metadata | None:
         """How the response is cached, or None. Never runs the view."""
-        return self._answer("peek", True, args, kwargs)[1]
+        return cast("Metadata | None", self._answer("peek", True, args, kwargs)[1])
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the view and stores its response over the old one, which is served meanwhile."""
@@ -412,6 +383,12 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
 class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]], AsyncCachedWrapper[P, T]):
     """The wrapper of an async view."""
 
+    if TYPE_CHECKING:
+
+        async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]: ...
+        async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+        async def abypass_cache(self, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
         return cast(T, (await self._aanswer("get", False, args, kwargs))[0])
@@ -424,14 +401,11 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
 
 
-def _fill(*args: Any, **kwargs: Any) -> Any:
-    """Makes the response to the request that is being answered; what the core runs in place of the view."""
-    return cast(Exchange, asked.get()).fill()
+def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return run()
 
 
-def _decided_to_store(kept: Any) -> bool:
-    return cast(Exchange, asked.get()).storable
-
-
-def _decided_ttl(kept: Any) -> float | None:
-    return cast(Exchange, asked.get()).ttl
+async def _arun_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:
+    with checked.handed_over():
+        return await run()

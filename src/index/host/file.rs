@@ -9,6 +9,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::{CString, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ const SIZE: usize = size_of::<Memory>();
 /// The first page, which is what is not all zeroes in a new file.
 const PAGE: usize = 4096;
 const ATTEMPTS: usize = 16;
+const OWNER: Mode = Mode::RUSR.union(Mode::WUSR);
 
 type Label = [u64; 8];
 
@@ -125,26 +128,56 @@ impl HostFile {
 
     /// Makes the file whole before it has its name, which it gets only if nobody else has it by then.
     fn create(&self, directory: &File) -> Result<(), HostError> {
+        let made = self.create_unnamed(directory);
+        made.unwrap_or_else(|| self.create_named(directory)).map_err(|error| {
+            let remedy =
+                "name one in a directory with 10 MB of room, best on a tmpfs (/run, /dev/shm)";
+            self.failed("create", error, remedy)
+        })
+    }
+
+    /// Has no other name before, so that who is killed leaves nothing. `None`: there are no such files
+    /// here.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn create_unnamed(&self, directory: &File) -> Option<io::Result<()>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let open = || fs::openat(directory, ".", flags, OWNER);
+        let file = File::from(rustix::io::retry_on_intr(open).ok()?);
+        if let Err(error) = fill(&file) {
+            return Some(Err(error));
+        }
+        // To name the descriptor itself takes a privilege.
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        match fs::linkat(fs::CWD, opened, directory, &self.name, flags) {
+            Ok(()) | Err(Errno::EXIST) => Some(Ok(())),
+            Err(_) => None,
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(clippy::unused_self)]
+    fn create_unnamed(&self, _directory: &File) -> Option<io::Result<()>> {
+        None
+    }
+
+    /// Has a hidden name before.
+    pub fn create_named(&self, directory: &File) -> io::Result<()> {
         let mut temporary = OsString::from(".");
         temporary.push(&self.name);
         temporary.push(format!(".{:016x}", unique()));
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let owner = Mode::RUSR | Mode::WUSR;
-        let remedy = "name one in a directory with 10 MB of room, best on a tmpfs (/run, /dev/shm)";
-        let file = rustix::io::retry_on_intr(|| fs::openat(directory, &temporary, flags, owner))
-            .map_err(|errno| self.failed("create", errno, remedy))?;
-        let file = File::from(file);
-        // The umask may have taken more than it should.
-        let made = fs::fchmod(&file, owner).map_err(io::Error::from).and_then(|()| fill(&file));
-        let made = made.and_then(|()| {
+        let open = || fs::openat(directory, &temporary, flags, OWNER);
+        let file = File::from(rustix::io::retry_on_intr(open)?);
+        let made = fill(&file).and_then(|()| {
             match fs::linkat(directory, &temporary, directory, &self.name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::EXIST) => Ok(()),
                 Err(errno) => Err(errno.into()),
             }
         });
         let _ = fs::unlinkat(directory, &temporary, AtFlags::empty());
-        made.map_err(|error| self.failed("create", error, remedy))
+        made
     }
 
     fn map_file(&self, file: &File) -> Result<Region, HostError> {
@@ -209,6 +242,8 @@ impl HostFile {
 /// Writes a table in which nothing has changed yet. The zeroes are written as well: a page that finds no
 /// room once it is mapped kills the process that touches it.
 fn fill(mut file: &File) -> io::Result<()> {
+    // The umask may have taken more than it should.
+    fs::fchmod(file, OWNER)?;
     let words = label(clock::now_ms()).into_iter().chain([unique()]);
     let mut page: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
     page.resize(PAGE, 0);

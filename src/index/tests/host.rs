@@ -2,7 +2,8 @@
 
 use super::{Directory, fence, holds, is_closed, scope, soon};
 use crate::clock;
-use crate::index::{Generations, Table};
+use crate::index::host::HostFile;
+use crate::index::{Generations, Table, slots};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 
@@ -44,6 +45,26 @@ fn it_is_made_whole_and_for_this_user_alone() {
     assert!(is_closed(&table, 1));
     other.open(&scope(1), 1);
     assert!(!is_closed(&table, 1));
+}
+
+/// Some systems, and some file systems, have no files without a name.
+#[test]
+fn it_is_made_in_either_way_and_never_in_place_of_another() {
+    let directory = Directory::new();
+    let opened = fs::File::open(directory.path(".")).unwrap();
+    let path = directory.path("index");
+    let file = HostFile::at(&path).unwrap();
+    let named = || file.create_named(&opened).unwrap();
+    let unnamed = || file.create_unnamed(&opened).map_or_else(named, Result::unwrap);
+    for create in [&named as &dyn Fn(), &unnamed] {
+        create();
+        let table = Table::host(&path).unwrap();
+        create();
+        assert_eq!(Table::host(&path).unwrap().epoch(), table.epoch());
+        assert_eq!(directory.names(), ["index"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]
@@ -195,4 +216,105 @@ fn a_file_that_is_refused_later_is_trouble() {
     assert!(table.trouble().is_some_and(|reason| reason.contains("no table")));
     assert_eq!(fs::read(&path).unwrap(), b"shop");
     assert!(is_closed(&table, 1));
+}
+
+/// Whether the slot is closed at `now` in the file that the table has.
+fn is_closed_at(table: &Table, slot: u32, now: i64) -> bool {
+    table.region().memory().slots().read(slot, now).is_none()
+}
+
+// Fails (a fill stores what a dead writer has changed) without `Slots::adopt`.
+#[test]
+fn what_was_closed_in_a_deleted_file_stays_so() {
+    let directory = Directory::new();
+    let path = directory.path("index");
+    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let now = clock::now_ms();
+    // Longer than the grace of the new file; in one bucket, and in another; and more than a bucket has cells.
+    for (slot, seconds) in [(1, 30), (2, 300), (100, 30)] {
+        writer.close(&scope(slot), 1, now + seconds * 1000);
+    }
+    (0..9).for_each(|writer_of_many| writer.close(&scope(200), writer_of_many, now + 60_000));
+    writer.close(&scope(3), 1, now + 30_000);
+    writer.open(&scope(3), 1);
+    drop(writer);
+    fs::remove_file(&path).unwrap();
+    drop(Table::host(&path).unwrap()); // made by somebody who knew nothing of it
+    table.renew(&scope(7));
+    for at in [now + 11_000, now + 29_999] {
+        assert!([1, 2, 100, 200].iter().all(|&slot| is_closed_at(&table, slot, at)));
+    }
+    for slot in [3, 5, 7] {
+        assert!(!is_closed_at(&table, slot, now + 11_000));
+    }
+    let opened = table.region().memory().slots().read(1, now + 30_000).unwrap();
+    assert_eq!(slots::drawn_at(opened), now + 30_000);
+    assert!(!is_closed_at(&table, 100, now + 30_000));
+    assert!(is_closed_at(&table, 2, now + 299_999) && !is_closed_at(&table, 2, now + 300_000));
+    assert!(!is_closed_at(&table, 200, now + 60_000));
+}
+
+#[test]
+fn everyone_takes_over_what_was_closed_once() {
+    let directory = Directory::new();
+    let path = directory.path("index");
+    let all: Vec<Table> = (0..20).map(|_| Table::host(&path).unwrap()).collect();
+    let now = clock::now_ms();
+    all[0].close(&scope(1), 1, now + 30_000);
+    fs::remove_file(&path).unwrap();
+    for table in &all {
+        table.renew(&scope(7));
+    }
+    all[0].close(&scope(2), 1, now + 30_000);
+    assert!((1..3).all(|slot| is_closed_at(&all[0], slot, now + 11_000)));
+    // Or the bucket was full, and the whole table closed.
+    assert!(!is_closed_at(&all[0], 3, now + 11_000));
+}
+
+#[test]
+fn who_made_the_new_file_does_not_keep_what_was_closed_in_the_old_one() {
+    // Whether or not it is still closed when somebody looks who knew the old one.
+    who_made_the_new_file_and_a_closing_of(30_000);
+    who_made_the_new_file_and_a_closing_of(15_000);
+}
+
+fn who_made_the_new_file_and_a_closing_of(millis: i64) {
+    let directory = Directory::new();
+    let path = directory.path("index");
+    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let now = clock::now_ms();
+    let (epoch, entry) = fence(&table, &[scope(5)]).unwrap();
+    writer.close(&scope(1), 1, now + millis);
+    fs::remove_file(&path).unwrap();
+    let new = Table::host(&path).unwrap();
+    let filled = fence(&new, &[scope(1)]).unwrap();
+    // The writer commits, and is killed before he opens.
+    drop(writer);
+    assert!(holds(&new, &filled));
+    // The grace is over by then.
+    assert!(!table.holds(epoch, &entry, now + 20_000));
+    assert!(!holds(&new, &filled));
+    assert_eq!(is_closed_at(&new, 1, now + 20_000), millis > 20_000);
+    assert!(!is_closed_at(&new, 1, now + 30_000));
+}
+
+#[test]
+fn what_was_closed_stays_so_while_the_file_is_out_of_reach() {
+    let directory = Directory::new();
+    fs::create_dir(directory.path("in")).unwrap();
+    directory.chmod("in", 0o700);
+    let path = directory.path("in/index");
+    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let now = clock::now_ms();
+    let (epoch, entry) = fence(&table, &[scope(5)]).unwrap();
+    writer.close(&scope(1), 1, now + 30_000);
+    fs::rename(directory.path("in"), directory.path("out")).unwrap();
+    assert!(!table.holds(epoch, &entry, now + 2000));
+    assert!(table.trouble().is_some());
+    // The file is another one when there is one again.
+    fs::create_dir(directory.path("in")).unwrap();
+    directory.chmod("in", 0o700);
+    assert!(!table.holds(epoch, &entry, now + 20_000));
+    assert_eq!(table.trouble(), None);
+    assert!(is_closed_at(&table, 1, now + 20_000) && !is_closed_at(&table, 2, now + 20_000));
 }

@@ -49,7 +49,11 @@ struct Directory(std::path::PathBuf);
 #[cfg(unix)]
 impl Directory {
     fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("cr-{:016x}", super::memory::unique()));
+        Self::at(std::env::temp_dir())
+    }
+
+    fn at(parent: impl Into<std::path::PathBuf>) -> Self {
+        let path = parent.into().join(format!("cr-{:016x}", super::memory::unique()));
         std::fs::create_dir(&path).unwrap();
         let directory = Self(path);
         directory.chmod(".", 0o700);

@@ -68,6 +68,11 @@ fn work() {
     let mut entry: Option<Fence> = None;
     for order in stdin().lines() {
         let order = order.unwrap();
+        #[cfg(target_os = "linux")]
+        if order == "die while it is made" {
+            die_while_writing();
+            continue;
+        }
         if order == "map" {
             table = Some(Table::host(Path::new(&path)).unwrap());
         }
@@ -92,6 +97,15 @@ fn work() {
         }
         let holds = entry.as_ref().is_some_and(|entry| holds(table, entry));
         writeln!(stdout(), "{MARK}{} {holds}", table.epoch()).unwrap();
+    }
+}
+
+/// The kernel kills who writes more than he may. Here that is half of the file.
+#[cfg(target_os = "linux")]
+fn die_while_writing() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    for (what, most) in [(Resource::Core, 0), (Resource::Fsize, 4 << 20)] {
+        setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) }).unwrap();
     }
 }
 
@@ -183,6 +197,22 @@ fn writers_killed_anywhere_leave_a_table_that_works() {
         table.open(&scope(slot), 1);
         assert!(slots.read(slot, later).is_some_and(|found| found > opened));
     }
+}
+
+// Fails (half a file is left over) where the file has a name before it is whole.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_maker_who_is_killed_leaves_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    let directory = Directory::at("/dev/shm");
+    let path = directory.path("index");
+    let mut worker = Worker::start(&path);
+    worker.tell("die while it is made");
+    worker.tell("map");
+    let status = worker.process.wait().unwrap();
+    assert_eq!(status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()));
+    assert!(directory.names().is_empty());
+    assert!(Table::host(&path).is_ok());
 }
 
 #[test]

@@ -9,11 +9,12 @@ from typing import Any
 from django.db import connections
 
 from cache_result.dispatching import Dispatcher
+from cache_result.forks import renewed
 from cache_result.invalidation.work import run_here
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 """By number of threads."""
-_lock = Lock()
+_lock = renewed(Lock())
 
 
 class ThreadPoolDispatcher(Dispatcher):
@@ -52,9 +53,7 @@ def _pool(size: int) -> ThreadPoolExecutor:
 
 
 def _after_fork() -> None:
-    """A child has none of its parent's threads, and may have been born with the lock held."""
-    global _lock
-    _lock = Lock()
+    """A child has none of its parent's threads."""
     _pools.clear()
 
 

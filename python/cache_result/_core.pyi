@@ -9,7 +9,6 @@ from typing_extensions import disjoint_base
 __all__ = [
     "ABSENT",
     "CACHE_MISSING",
-    "TAGS_SCOPE",
     "Absent",
     "BoundWrapper",
     "CacheMissing",
@@ -39,12 +38,12 @@ __all__ = [
     "reset_counters",
     "set_open_transactions",
     "tag_scope",
+    "tags_scope",
 ]
 
 __version__: Final[str]
 ABSENT: Final[Absent]
 CACHE_MISSING: Final[CacheMissing]
-TAGS_SCOPE: Final[bytes]
 
 _T = TypeVar("_T")
 _Mode = Literal["get", "peek", "refresh", "bypass"]
@@ -244,3 +243,4 @@ def register_key_encoder(cls: type[_T], encoder: Callable[[_T], Any]) -> None:
 def reset_counters() -> None: ...
 def set_open_transactions(changing: int, snapshots: int) -> None: ...
 def tag_scope(text: str, family: bool = False) -> bytes: ...
+def tags_scope() -> bytes: ...

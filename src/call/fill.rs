@@ -64,7 +64,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         self,
         tokens: Vec<Option<Token>>,
         own: Own,
-        fill: Fill<V>,
+        mut fill: Fill<V>,
     ) -> Outcome<E, V> {
         let shared = &tokens[..self.target.scopes.len()];
         let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
@@ -129,7 +129,15 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 }
                 Outcome::Value { value, times, status: fill.status, shared: false }
             }
-            other => self.failed(other, fill).await,
+            other => {
+                if matches!(other, Answer::Ran(Ran::Raised { .. }))
+                    && self.recorded(&watch, fill.ticket.as_ref()).await.is_none()
+                {
+                    // Nobody knows whether it would still be raised.
+                    drop(fill.ticket.take());
+                }
+                self.failed(other, fill).await
+            }
         }
     }
 

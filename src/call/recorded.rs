@@ -2,7 +2,7 @@
 //!
 //! Their generations have to be those from before it ran, and nobody knew then which tags they would be. What
 //! is read afterwards will do where it is older than the run. Where it is not, as of a tag that nobody
-//! has used before, no tag at all must have been invalidated meanwhile: [`ScopeId::TAGS`] tells, whose
+//! has used before, no tag at all must have been invalidated meanwhile: [`ScopeId::tags`] tells, whose
 //! generation changes before that of any tag does.
 
 use super::Landing;
@@ -33,7 +33,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         }
         // Each time where that costs nothing, as it is not known of every function that it adds any.
         let wanted = self.target.adds_tags || self.target.index.is_some();
-        let tags = if wanted { self.ensured(&[ScopeId::TAGS]).await } else { None };
+        let tags = if wanted { self.ensured(&[ScopeId::tags()]).await } else { None };
         Watch { since, tags: tags.map(|tokens| tokens[0]) }
     }
 
@@ -48,7 +48,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             return Some(Vec::new());
         }
         if scopes.len() > MOST {
-            scopes = vec![ScopeId::TAGS];
+            scopes = vec![ScopeId::tags()];
         }
         if let Some(ticket) = ticket {
             // Those who come later do not know of these scopes, so they could not tell.
@@ -59,7 +59,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         // In this order: who has seen a tag's new generation sees that of all tags.
         if !tokens.iter().all(is_older)
             && (watch.tags.is_none()
-                || self.ensured(&[ScopeId::TAGS]).await.map(|tokens| tokens[0]) != watch.tags)
+                || self.ensured(&[ScopeId::tags()]).await.map(|tokens| tokens[0]) != watch.tags)
         {
             return None;
         }

@@ -1,6 +1,7 @@
 //! The scopes of tags, which entries of any function have in common.
 
 use super::{ScopeId, Token};
+use crate::world;
 
 /// A scope that became known while the function ran, and its generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,23 +24,28 @@ impl Recorded {
 }
 
 impl ScopeId {
-    /// Changes whenever the scope of a tag does, and before it. It is the first in the order of scopes, in
-    /// which they are written.
-    pub const TAGS: Self = Self([0; 16]);
+    /// Changes whenever the scope of a tag of the current world does, and before it: it is the first in the
+    /// order of scopes, in which they are written.
+    #[must_use]
+    pub fn tags() -> Self {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&world::current().to_le_bytes());
+        Self(id)
+    }
 
-    /// The entries that have this tag.
+    /// The entries that have this tag, in the real world.
     #[must_use]
     pub fn tag(text: &str) -> Self {
         Self::of(&[b"#tag:", text.as_bytes()].concat())
     }
 
-    /// The entries that have a tag of this family, which is what precedes its first colon.
+    /// The entries that have a tag of this family, which is what precedes its first colon, in the real world.
     #[must_use]
     pub fn family(family: &str) -> Self {
         Self::of(&[b"#family:", family.as_bytes()].concat())
     }
 
-    /// The scopes of an entry that has this tag.
+    /// The scopes of an entry that has this tag, in the real world.
     pub fn of_tag(text: &str) -> impl Iterator<Item = Self> {
         let family = text.split_once(':').map(|(family, _)| Self::family(family));
         std::iter::once(Self::tag(text)).chain(family)

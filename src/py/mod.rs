@@ -74,22 +74,19 @@ pub mod _core {
     #[pymodule_export]
     use super::steps::Steps;
     #[pymodule_export]
-    use super::tags::tag_scope;
+    use super::tags::{tag_scope, tags_scope};
     #[pymodule_export]
     use super::ttl::check_ttl;
     #[pymodule_export]
     use super::wrapper::Wrapper;
 
-    use crate::index::ScopeId;
     use pyo3::prelude::*;
-    use pyo3::types::PyBytes;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::key_method::add(&module.py().get_type::<super::wrapper::Wrapper>())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("ABSENT", super::absent::absent(module.py())?)?;
-        module.add("TAGS_SCOPE", PyBytes::new(module.py(), &ScopeId::TAGS.0))?;
         module.add("CACHE_MISSING", super::outcome::cache_missing(module.py())?)
     }
 }

@@ -22,7 +22,7 @@ pub fn added(py: Python<'_>) -> PyResult<Vec<ScopeId>> {
             }
         }
     }
-    Ok(scopes)
+    Ok(scopes.iter().map(|scope| scope.in_world()).collect())
 }
 
 /// Whether an open transaction of the caller is going to invalidate one of these scopes.

@@ -95,10 +95,11 @@ impl Tags {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        scopes.extend_from_slice(&self.fixed.1);
+        let mut tagged = self.fixed.1.clone();
         for text in self.made(values, args, kwargs)? {
-            push(scopes, &text);
+            push(&mut tagged, &text);
         }
+        scopes.extend(tagged.iter().map(|scope| scope.in_world()));
         Ok(())
     }
 
@@ -189,5 +190,11 @@ fn text_of(text: &Bound<'_, PyAny>) -> PyResult<String> {
 pub fn tag_scope<'py>(text: &Bound<'py, PyString>, family: bool) -> Bound<'py, PyBytes> {
     let characters = text.to_string_lossy();
     let scope = if family { ScopeId::family(&characters) } else { ScopeId::tag(&characters) };
-    PyBytes::new(text.py(), &scope.0)
+    PyBytes::new(text.py(), &scope.in_world().0)
+}
+
+/// The scope that changes before that of any tag does.
+#[pyfunction]
+pub fn tags_scope(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &ScopeId::tags().0)
 }

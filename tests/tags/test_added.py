@@ -314,6 +314,31 @@ async def test_async_fence(cached, cache_alias):
     assert await f(1) == "new"
 
 
+@on("locmem", "memory")
+async def test_errors_are_not_handed_on_either(cached, cache_alias):
+    gate, state = AsyncGate(), {"value": None}
+
+    @cached
+    async def f(key):
+        value = state["value"]
+        await gate.stop_here()
+        add_tags("x:1")
+        if value is None:
+            raise LookupError(key)
+        return value
+
+    filling = asyncio.ensure_future(f(1))
+    await gate.wait_until_reached()
+    state["value"] = "new"
+    await ainvalidate_tags("x:1", cache=cache_alias)
+    waiting = asyncio.ensure_future(f(1))
+    await asyncio.sleep(0)
+    gate.open()
+    assert await all_of(waiting) == ["new"]
+    with pytest.raises(LookupError):
+        await filling
+
+
 @on("redis", "memcached")
 async def test_nobody_comes_on_board_after_the_last_look(cached, cache_alias, monkeypatch):
     """The tags have been looked at, one of them is invalidated, and somebody calls before the fill lands.
@@ -332,7 +357,7 @@ async def test_nobody_comes_on_board_after_the_last_look(cached, cache_alias, mo
 
     async def aperform(name, *args):
         found = await perform(name, *args)
-        if state["runs"] == 1 and not later and args[0] == [_core.generation_key(_core.TAGS_SCOPE)]:
+        if state["runs"] == 1 and not later and args[0] == [_core.generation_key(_core.tags_scope())]:
             later.append(None)
             state["value"] = "new"
             await ainvalidate_tags("x:1", cache=cache_alias)

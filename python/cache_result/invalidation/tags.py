@@ -4,7 +4,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from cache_result import transaction
-from cache_result._core import TAGS_SCOPE
+from cache_result._core import tags_scope
 from cache_result.conf import get_settings
 from cache_result.invalidation.targets import Targets
 from cache_result.storage import Storage, get_storage
@@ -48,7 +48,7 @@ def _storage(alias: str | None) -> Storage:
 
 
 def _scopes(tags: list[Tag]) -> list[bytes]:
-    return [TAGS_SCOPE, *(tag.scope for tag in tags)]
+    return [tags_scope(), *(tag.scope for tag in tags)]
 
 
 def _at_commit(storage: Storage, tags: list[Tag]) -> None:

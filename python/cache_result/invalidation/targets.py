@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 
 from cache_result import transaction
-from cache_result._core import TAGS_SCOPE
+from cache_result._core import tags_scope
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
@@ -92,7 +92,7 @@ class Targets:
             added = self._tags[storage] = {tag.scope: tag for tag in wider}
         if settle:
             # Who adds tags while a function runs knows by that scope alone that they are closed.
-            for scope in (*added, TAGS_SCOPE):
+            for scope in (*added, tags_scope()):
                 self._settle[scope] = max(settle, self._settle.get(scope, 0))
 
     def _name(self, wrapper: "AnyWrapper", arguments: list[Arguments] | None) -> None:
@@ -266,7 +266,7 @@ class Targets:
         for wrapper, scopes in self._scopes.items():
             batches.setdefault(wrapper.storage, set()).update(scopes)
         for storage, tags in self._tags.items():
-            batches.setdefault(storage, set()).update(tags, [TAGS_SCOPE])
+            batches.setdefault(storage, set()).update(tags, [tags_scope()])
         for storage, scopes in self._owed.items():
             batches.setdefault(storage, set()).update(scopes)
         return batches

@@ -19,10 +19,13 @@ cache_result.W004    a key prefix that leaves no room for keys
 cache_result.W005    ``DatabaseCache`` in a database of the project: transactions block each other
 cache_result.W006    a rule maps a path that its model does not have, so it can name no scope
 cache_result.W007    a rule with ``rewarm=True`` whose mapping does not fill the function's signature
+cache_result.W008    processes of several users have used ``HOST_INDEX = True``: each user has a file of
+                     his own
 ===================  =========================================================================
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -181,7 +184,22 @@ def check_memory(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             message = f"The host index {path} of the cache {alias!r} cannot be used: {reason}"
             hint = f"What helps: {remedy}."
             found.append(Error(message, hint=hint, id="cache_result.E009"))
+        if path and options["HOST_INDEX"] is True:
+            found.extend(_other_users(alias, path))
     return found
+
+
+def _other_users(alias: str, path: Path) -> Iterator[CheckMessage]:
+    """Other users' processes, which have host indexes of their own."""
+    others = sorted(str(other) for other in path.parent.glob(f"{path.stem}.*") if other != path)
+    if others:
+        yield Warning(
+            f"The cache {alias!r} has host indexes of other users than this process's: {', '.join(others)}",
+            hint="Processes of several users do not hear of each other's invalidations: run all as one, and "
+            "delete what is left of others. (A server that loads the project as root leaves one, which does "
+            "no harm.)",
+            id="cache_result.W008",
+        )
 
 
 def _with_rules() -> dict[str, str]:

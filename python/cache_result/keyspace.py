@@ -27,7 +27,7 @@ def delete_previous_versions(
     :param head: what the function's keys start with. Others' may start alike, so each entry is read:
         its header says which function and version wrote it.
     """
-    if isinstance(cache, MemoryCache):
+    if isinstance(cache, MemoryCache) and cache.is_plain:
         return cache.memory.delete_versions_before(namespace, function_id, version)
     deleted = 0
     found = _keys_beginning_with(cache, head)
@@ -72,6 +72,8 @@ def _stored_keys(cache: Any, made: str) -> Iterator[str]:
         with cache._lock:  # type: ignore[attr-defined]
             keys = list(cache._cache)  # type: ignore[attr-defined]
         yield from keys
+    elif isinstance(cache, MemoryCache):
+        yield from cache.memory.texts_beginning_with(made)
     elif isinstance(cache, RedisCache):
         yield from _scan(cache._cache.get_client(None, write=False), made)
     elif hasattr(cache, "iter_keys"):  # django-redis, whose own method splits keys at colons

@@ -11,6 +11,26 @@ mod file;
 
 pub use file::{HostFile, Mapping};
 
+/// Where the file is.
+pub struct Place {
+    /// The file; the one of a user is where its extension is his number.
+    pub path: PathBuf,
+    /// Each user has a file of his own, and a process that of the user that it runs as now: a server
+    /// may load the project as another than its workers are.
+    pub per_user: bool,
+}
+
+impl Place {
+    /// The file, for this process as it is now.
+    pub fn file(&self) -> Result<HostFile, HostError> {
+        let user = self.per_user.then(file::user);
+        match user {
+            None => HostFile::at(&self.path, None),
+            Some(user) => HostFile::at(&self.path.with_extension(user.to_string()), Some(user)),
+        }
+    }
+}
+
 /// Why a file cannot be the table, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct HostError {

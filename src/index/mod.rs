@@ -12,7 +12,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use host::HostError;
+pub use host::{HostError, Place};
 pub use process::ProcessIndex;
 pub use table::Table;
 pub use tag::Recorded;

@@ -1,11 +1,10 @@
 //! Generations that a hit checks in a few nanoseconds, for entries that live in this process.
 
 use super::closings::{Cell, Closings};
-use super::host::{HostError, HostFile};
+use super::host::{HostError, Place};
 use super::memory::{Memory, Region, SLOTS, Source};
 use super::{Generations, ScopeId, Token, slots};
 use crate::clock;
-use std::path::Path;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 #[allow(clippy::cast_possible_truncation)] // twenty bits
@@ -26,7 +25,7 @@ pub struct Table {
     /// Replaced ones hang on to it.
     region: AtomicPtr<Region>,
     closings: Closings,
-    file: Option<HostFile>,
+    place: Option<Place>,
 }
 
 impl Table {
@@ -42,20 +41,20 @@ impl Table {
     /// once, and what was closed in the old one stays closed. That is lost only where nobody is left who
     /// knew it: a writer who was killed after his COMMIT, before anybody but new processes looked.
     /// Whoever truncates the file kills those that map it.
-    pub fn host(path: &Path) -> Result<Self, HostError> {
-        let file = HostFile::at(path)?;
-        Ok(Self::over(file.map()?, Some(file)))
+    pub fn host(place: Place) -> Result<Self, HostError> {
+        let region = place.file()?.map()?;
+        Ok(Self::over(region, Some(place)))
     }
 
     /// Why [`host`](Self::host) would fail, as far as that shows without making a file.
     #[must_use]
-    pub fn refusal(path: &Path) -> Option<HostError> {
-        HostFile::at(path).and_then(|file| file.inspect()).err()
+    pub fn refusal(place: &Place) -> Option<HostError> {
+        place.file().and_then(|file| file.inspect()).err()
     }
 
-    fn over(region: Region, file: Option<HostFile>) -> Self {
+    fn over(region: Region, place: Option<Place>) -> Self {
         let region = AtomicPtr::new(Box::into_raw(Box::new(region)));
-        Self { region, closings: Closings::new(), file }
+        Self { region, closings: Closings::new(), place }
     }
 
     /// Why the file that was there is out of reach. All scopes are closed meanwhile, since nobody would
@@ -158,15 +157,15 @@ impl Table {
             return region;
         }
         region.look_after(now);
-        match (&self.file, region.source()) {
-            (Some(file), Source::File(mapping)) if file.is_still(mapping) => region,
-            (Some(file), _) => self.replace(file, region, now),
+        match (&self.place, region.source()) {
+            (Some(_), Source::File(mapping)) if mapping.is_still_right() => region,
+            (Some(place), _) => self.replace(place, region, now),
             (None, _) => region,
         }
     }
 
-    fn replace<'a>(&'a self, file: &HostFile, old: &'a Region, now: i64) -> &'a Region {
-        let mut new = match (file.map(), old.source()) {
+    fn replace<'a>(&'a self, place: &Place, old: &'a Region, now: i64) -> &'a Region {
+        let mut new = match (place.file().and_then(|file| file.map()), old.source()) {
             (Ok(new), source) => match (new.source(), source) {
                 (Source::File(now), Source::File(then)) if now.is_of_same_file(then) => return old,
                 _ => new,
@@ -178,27 +177,7 @@ impl Table {
                 new
             }
         };
-        if matches!(old.source(), Source::File(_)) {
-            // Those who still map the old one learn of it at their next hit, and before this process
-            // writes anything that they would miss.
-            old.memory().clear(now);
-        }
-        if let Source::File(file) = new.source() {
-            let slots = new.memory().slots();
-            let grace = new.memory().born().saturating_add(GRACE_MS);
-            if now < grace {
-                slots.close_all(grace);
-            }
-            // A writer who has closed scopes in the old file may be committing just now, or be dead; and
-            // others may keep theirs closed for long. Each process that knew it says so in the new one,
-            // before it stores anything there.
-            if let Some(before) = old.last_file().filter(|before| !before.is_over_file(file)) {
-                slots.adopt(&before.memory().slots(), now);
-            }
-            // Who did not know the old one may have stored what was closed there; and what was
-            // invalidated while no file was in reach did not get to the others.
-            new.memory().clear(now);
-        }
+        hand_over(old, &new, now);
         new.look_after(now);
         let old = std::ptr::from_ref(old).cast_mut();
         new.previous = old;
@@ -208,6 +187,36 @@ impl Table {
             drop(unsafe { Box::from_raw(new) });
         }
         self.region()
+    }
+}
+
+/// What has to be known in the `new` memory before anything is stored there.
+fn hand_over(old: &Region, new: &Region, now: i64) {
+    if let (Source::File(before), Source::File(file)) = (old.source(), new.source())
+        && file.is_of_other_user(before)
+    {
+        return; // both stay in use
+    }
+    if matches!(old.source(), Source::File(_)) {
+        // Those who still map the old one learn of it at their next hit, and before this process
+        // writes anything that they would miss.
+        old.memory().clear(now);
+    }
+    if let Source::File(file) = new.source() {
+        let slots = new.memory().slots();
+        let grace = new.memory().born().saturating_add(GRACE_MS);
+        if now < grace {
+            slots.close_all(grace);
+        }
+        // A writer who has closed scopes in the old file may be committing just now, or be dead; and
+        // others may keep theirs closed for long. Each process that knew it says so in the new one,
+        // before it stores anything there.
+        if let Some(before) = old.last_file().filter(|before| !before.is_over_file(file)) {
+            slots.adopt(&before.memory().slots(), now);
+        }
+        // Who did not know the old one may have stored what was closed there; and what was
+        // invalidated while no file was in reach did not get to the others.
+        new.memory().clear(now);
     }
 }
 

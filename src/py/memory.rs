@@ -5,7 +5,7 @@ use super::memory_view::{Held, Text, Vault, View};
 use super::plan::lineage_of;
 use super::process::{in_future, scope_ids};
 use crate::clock;
-use crate::index::{Generations, Table};
+use crate::index::{Generations, Place, Table};
 use crate::store::{Entry, Expected, KeyRef};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -24,18 +24,21 @@ pub struct MemoryStore {
 #[pymethods]
 impl MemoryStore {
     /// A store of about `max_bytes` bytes and at most `max_entries` entries. Its generations are in the file
-    /// `host_index`, which other processes of the host may share, or in this process.
+    /// `host_index`, which other processes of the host may share, or in this process. With `per_user` the
+    /// extension of that file is the number of the user that the process runs as.
     #[new]
-    #[pyo3(signature = (max_bytes, max_entries=None, host_index=None))]
+    #[pyo3(signature = (max_bytes, max_entries=None, host_index=None, per_user=false))]
     fn new(
         max_bytes: u64,
         max_entries: Option<u64>,
         host_index: Option<PathBuf>,
+        per_user: bool,
     ) -> PyResult<Self> {
         let table = match host_index {
             None => Table::private(),
             Some(path) => {
-                Table::host(&path).map_err(|error| PyOSError::new_err(error.to_string()))?
+                let place = Place { path, per_user };
+                Table::host(place).map_err(|error| PyOSError::new_err(error.to_string()))?
             }
         };
         Ok(Self { vault: Arc::new(Vault::new(max_bytes, max_entries, table)) })
@@ -44,7 +47,8 @@ impl MemoryStore {
     /// Why `host_index` cannot be the file, and what to do about it. It is not made.
     #[staticmethod]
     fn refusal(host_index: PathBuf) -> Option<(String, &'static str)> {
-        Table::refusal(&host_index).map(|error| (error.reason, error.remedy))
+        Table::refusal(&Place { path: host_index, per_user: false })
+            .map(|error| (error.reason, error.remedy))
     }
 
     /// How many entries there are, those included whose time is over.
@@ -233,6 +237,12 @@ impl Memory {
         version: i64,
     ) -> PyResult<usize> {
         Ok(self.view.delete_versions_before(lineage_of(namespace, function_id)?, version))
+    }
+
+    /// The texts under which `set` has stored something that begin so, whatever prefix and version they
+    /// are of.
+    fn texts_beginning_with(&self, beginning: &str) -> Vec<String> {
+        self.view.texts_beginning_with(beginning)
     }
 
     // What an index has.

@@ -292,6 +292,15 @@ impl View {
         old.iter().filter_map(|key| self.vault.store.remove(key.as_ref())).count()
     }
 
+    /// Texts that begin so and have an entry of their own; those of calls have not.
+    pub fn texts_beginning_with(&self, beginning: &str) -> Vec<String> {
+        let ours = |key: &Key| {
+            let text = std::str::from_utf8(key.as_text()?).ok()?;
+            text.starts_with(beginning).then(|| text.to_owned())
+        };
+        self.vault.store.iter().filter_map(|(key, _)| ours(&key)).collect()
+    }
+
     fn salted(&self, scope: &ScopeId) -> ScopeId {
         let mut salted = *scope;
         salted.0.iter_mut().zip(self.salt).for_each(|(byte, salt)| *byte ^= salt);

@@ -73,6 +73,12 @@ impl Key {
     pub fn as_ref(&self) -> KeyRef<'_> {
         KeyRef { family: self.family, bytes: &self.bytes }
     }
+
+    /// The text that this is the key of; `None`: it is that of a call.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&[u8]> {
+        (self.family == TEXTS).then_some(&self.bytes)
+    }
 }
 
 impl Hash for KeyRef<'_> {

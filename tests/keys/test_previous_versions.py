@@ -10,6 +10,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import transaction
 
 from cache_result import CACHE_MISSING, ArgsKeyField, KeyConstructor, cache_result
+from cache_result.backends import MemoryCache
 from tests.backends import on, params
 
 LISTING = ["locmem", "memory", "redis", "django_redis", "django_redis_json", "db"]
@@ -249,11 +250,49 @@ def test_a_cache_that_cannot_list_its_keys(versions, cache_alias):
     assert two.get_cache_only(1) == "result"
 
 
+def dashed_key(key, prefix, version):
+    return f"{prefix}-{version}-{key}"
+
+
+class Asked(MemoryCache):
+    """Has a say in values, so that calls go through its methods."""
+
+    def get(self, *args, **kwargs):
+        return super().get(*args, **kwargs)
+
+
+OWN_KEYS = {"KEY_FUNCTION": f"{__name__}.dashed_key"}
+OWN_METHODS = {"BACKEND": f"{__name__}.Asked"}
+
+
+@pytest.mark.parametrize(
+    ("cache_alias", "own"),
+    [
+        *[(alias, OWN_KEYS) for alias in ("locmem", "memory", "redis")],
+        ("memory", OWN_METHODS),
+        ("memory", OWN_KEYS | OWN_METHODS),
+    ],
+    indirect=["cache_alias"],
+)
+def test_keys_and_methods_of_the_site(versions, cache_alias, own, settings):
+    options = {**settings.CACHES[cache_alias], "KEY_PREFIX": "site", **own}
+    settings.CACHES = {**settings.CACHES, cache_alias: options}
+    one, two, three = versions(1, 2, 3)
+    calls = [(wrapper, x) for wrapper in (one, two, three) for x in range(3)]
+    for wrapper, x in calls:
+        wrapper(x)
+    key = f"{one.get_cache_key(1)}x"
+    caches[cache_alias].set(key, "somebody else's")
+    assert three.key_constructor.delete_previous_versions() == 6
+    assert stored(cache_alias, *calls) == [False] * 6 + [True] * 3
+    assert caches[cache_alias].get(key) == "somebody else's"
+
+
 def hashed_key(key, prefix, version):
     return f"{hash((key, prefix, version)):x}"
 
 
-@on("locmem", "redis")
+@on("locmem", "memory", "redis")
 def test_keys_that_the_site_hashes(versions, cache_alias, settings):
     options = {**settings.CACHES[cache_alias], "KEY_FUNCTION": f"{__name__}.hashed_key"}
     settings.CACHES = {**settings.CACHES, cache_alias: options}

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import async_to_sync
 
-from cache_result import cache_result, registry
+from cache_result import _core, cache_result, registry
 from cache_result.invalidation import discovery
 from tests.app.models import Author
 from tests.management.samples import HERE, answer, aprices, data, prices, refused, run, ttl_of
@@ -37,6 +37,7 @@ def test_list_for_scripts():
 
 
 def test_info():
+    _core.reset_counters()  # what other tests have counted is shown, too
     rule = f"{HERE}.prices/file@app"
     assert run("info", "prices").splitlines() == [
         f"function      {HERE}.prices",

@@ -60,5 +60,5 @@ def test_the_demo_project(tmp_path):
         "5 functions, 8 rules\n"
     )
     rules = json.loads(manage("rules", "--json", **demo).stdout)
-    assert {model: len(found) for model, found in rules.items()} == {"geo.City": 4, "geo.Country": 3}
+    assert {model: len(found) for model, found in rules.items()} == {"geo.City": 5, "geo.Country": 3}
     assert rules["geo.City"][2]["options"] == {"rewarm": True}

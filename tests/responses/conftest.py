@@ -63,11 +63,16 @@ def site(settings):
 
     for name, value in SITE.items():
         setattr(settings, name, value)
-    for wrapper in KeyConstructor.wrappers():
-        if wrapper.func.__module__ == views.__name__:
-            wrapper.storage.invalidate([wrapper._function_scope()], (wrapper.label,))
+    empty_the_cache_of(views.__name__)
     views.runs.clear()
     return settings
+
+
+def empty_the_cache_of(module):
+    """Invalidates the responses of the views of a module, or of a package."""
+    for wrapper in KeyConstructor.wrappers():
+        if wrapper.func.__module__.startswith(module):
+            wrapper.storage.invalidate([wrapper._function_scope()], (wrapper.label,))
 
 
 @pytest.fixture

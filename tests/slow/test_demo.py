@@ -16,8 +16,8 @@ MANAGE = ROOT / "django_testproject" / "manage.py"
 @pytest.fixture
 def manage(tmp_path):
     """Starts a command of the demo's project, on a database and with a host index of the test's own."""
-    ours = {"DJANGO_SETTINGS_MODULE", "PYTEST_XDIST_WORKER"}
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    ours = ("DJANGO_", "PYTEST_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment |= {"GEO_DATABASE": str(tmp_path / "geo.sqlite3"), "PYTHONUNBUFFERED": "1"}
 
     def manage(*arguments):

@@ -1,6 +1,7 @@
 """Where the processes of a host find the generations that they share."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,26 @@ def host_index_path(option: Any, name: str) -> Path | None:
         return None
     if option is True:
         user = os.geteuid() if hasattr(os, "geteuid") else "host"  # elsewhere there is no index anyway
-        return _directory() / f"cache_result-{user}-{_project(name)}.generations"
+        return _directory() / f"cache_result-{_project(name)}.{user}"  # the core goes by this extension
     return Path(option)
 
 
 def is_testing() -> bool:
-    """Whether Django's or pytest's test environment is set up in this process."""
-    return hasattr(_TestState, "saved_data") or "PYTEST_XDIST_WORKER" in os.environ
+    """Whether this process runs tests: Django's test environment is set up, or will be.
+
+    What an application does before that, as in ``AppConfig.ready()``, belongs to the run.
+    """
+    # pytest says so before it loads Django; versions before 8.2 do in the workers of xdist alone.
+    by_pytest = "PYTEST_VERSION" in os.environ or "PYTEST_XDIST_WORKER" in os.environ
+    return hasattr(_TestState, "saved_data") or by_pytest or _is_test_command(sys.argv)
+
+
+def _is_test_command(command: list[str]) -> bool:
+    """Whether this is ``manage.py test``, ``django-admin test`` or ``python -m django test``."""
+    if command[1:2] != ["test"]:
+        return False
+    program = Path(command[0])
+    return program.stem in {"manage", "django-admin"} or program.parts[-2:] == ("django", "__main__.py")
 
 
 def _directory() -> Path:

@@ -62,7 +62,8 @@ class MemoryCache(BaseCache):
 
     @property
     def host_index(self) -> Path | None:
-        """The file of ``HOST_INDEX``, which need not be there; None: this process keeps to itself."""
+        """The file of ``HOST_INDEX``, which need not be there, for the user of this process; None: it has
+        none."""
         *_, path = store_options(self._name, self._options)
         return path
 
@@ -207,13 +208,16 @@ def _store_of(
     """The store of a LOCATION and these options, made by whoever comes first.
 
     It is known by the ``HOST_INDEX`` as ``given``: the path that ``True`` stands for is another after a
-    change of the user, as of a server that loads the project before it becomes that of its workers.
+    change of the user, as of a server that loads the project before it becomes that of its workers; and
+    none once a test environment is set up, which is late where a test runner of the project's own does it.
     """
-    key = (name, max_bytes, max_entries, given, path is None)
+    key = (name, max_bytes, max_entries, given)
     known = _stores.get(key)
     if known is None:
         try:
-            known = _stores.setdefault(key, _core.MemoryStore(max_bytes, max_entries, path))
+            # Who has become another user goes on with the file of that one.
+            store = _core.MemoryStore(max_bytes, max_entries, path, given is True)
+            known = _stores.setdefault(key, store)
         except OSError as error:
             raise ImproperlyConfigured(f"cache_result: HOST_INDEX of a MemoryCache: {error}") from error
     return known

@@ -251,8 +251,9 @@ class KeyConstructor(metaclass=KeyConstructorType):
         frees their bytes.
 
         Looks through the keys that begin with the namespace, in batches: a maintenance command, for
-        caches that can list their keys (LocMem, Redis, the database); elsewhere entries go when they
-        expire. Does nothing at version 1.
+        caches that can list their keys (MemoryCache, LocMem, Redis, the database), by a KEY_FUNCTION, if
+        there is one, that leaves them at the end; elsewhere entries go when they expire. Does nothing at
+        version 1.
 
         :raises ValueError: without ``Meta.namespace``.
         """

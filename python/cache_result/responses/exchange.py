@@ -184,7 +184,7 @@ class Exchange:
             cast(Any, response).close()
             raise TypeError(
                 f"cache_response: {self.verdict.label}, which is not async, returned {response!r}; "
-                "where a class has an async heir, put @cache_response on the heir"
+                "make it an async function"
             )
         self.response, self.ran, self._captured = response, True, None
         self.storable, self.ttl = False, 0

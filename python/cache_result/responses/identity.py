@@ -54,6 +54,8 @@ class Identity:
             payload["urls"] = urls.__name__ if isinstance(urls, ModuleType) else str(urls)
         if (renderer := getattr(self._request, "accepted_renderer", None)) is not None:
             self.is_negotiated = True
+            # Its class too: a negotiator may choose among several of one format and type.
+            payload["renderer"] = _name(type(renderer))
             payload["format"] = getattr(renderer, "format", None)
             payload["type"] = self._request.accepted_media_type
             payload["version"] = getattr(self._request, "version", None)

@@ -1,6 +1,7 @@
 """``@cache_response`` on whatever Django has for views: functions, methods, classes, and view functions that
 ``as_view()`` and ``@api_view`` have made."""
 
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial, wraps
 from hashlib import blake2b
@@ -12,6 +13,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.views import View
 
 from cache_result import _core
+from cache_result.keys.identity import label_of
 from cache_result.views import rest
 from cache_result.views.wrapper import (
     AsyncCachedResponseWrapper,
@@ -57,7 +59,15 @@ class ViewDecorator:
             setattr(view, _MARK, self)
             return view
         bound = _bound_method(view)
-        return self._decorate(view) if bound is None else self._decorate_bound(view, bound)
+        if bound is not None:
+            return self._decorate_bound(view, bound)
+        caller = sys._getframe(1)
+        if caller.f_globals.get("__name__") == "django.utils.decorators":
+            raise TypeError(
+                f"cache_response: {label_of(view)}, below it in method_decorator, hides the method that it "
+                "wraps; use functools.wraps in that decorator"
+            )
+        return self._decorate(view)
 
     def _make(self, view: Callable[..., Any], **options: Any) -> Any:
         return CachedResponseWrapper(view, *self._args, **{**self._options, **options})
@@ -133,7 +143,8 @@ class ViewDecorator:
 def register_marked_methods() -> None:
     """Makes the rules known of all methods that ``method_decorator`` has decorated, in classes that this
     process has imported. Such a method names its class at its first call only."""
-    for cls in _subclasses(View):
+    classes = {base: None for cls in _subclasses(View) for base in cls.__mro__}  # mixins are no views
+    for cls in classes:
         for name, method in list(vars(cls).items()):
             decorator = getattr(method, _MARK, None)
             if isinstance(decorator, ViewDecorator):
@@ -174,7 +185,9 @@ def _method_of(owner: type, name: str, method: Any) -> Callable[..., Any]:
     async def acall(*args: Any, **kwargs: Any) -> Any:
         return await method(*args, **kwargs)
 
-    asynchronous = iscoroutinefunction(method) or (name == "dispatch" and cast(Any, owner).view_is_async)
+    asynchronous = iscoroutinefunction(method) or (
+        name == "dispatch" and getattr(owner, "view_is_async", False)
+    )
     call = wraps(method)(acall if asynchronous else call)
     call.__module__, call.__qualname__ = owner.__module__, f"{owner.__qualname__}.{name}"
     return call

@@ -1,7 +1,7 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -139,6 +139,10 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         asker = Identity(self._policy, request)
         return Exchange(self._policy, self._verdict, asker, request, args, kwargs, run, finish, self._passed)
 
+    def _is_async_dispatch(self, args: tuple[Any, ...]) -> bool:
+        """Whether a plain ``dispatch`` is called on an heir with async handlers."""
+        return self._dispatches and bool(args) and _handles_async(cast(Any, type(args[0])))
+
     def _is_before_checks(self, view: Any, request: Any) -> bool:
         """Whether the checks of a view of REST framework lie behind this cache."""
         if self._gate is not None:
@@ -219,7 +223,8 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         if self._is_before_checks(view, request):
             checked = await sync_to_async(self._check, thread_sensitive=True)(view, request, args, kwargs)
             run = partial(_arun_checked, checked, run)
-        exchange = self._exchange(view, request, args, kwargs, run, checked)
+        # Where a view leaves authentication to whoever wants to know, it is now.
+        exchange = await off_the_loop(self._exchange, view, request, args, kwargs, run, checked)
         if exchange is not None:
             return await self._adrive(exchange, mode, metadata)
         return (_core.CACHE_MISSING, None) if mode == "peek" else (await run(), BYPASSED)
@@ -266,7 +271,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[], Any]:
         """What runs the view for asyncio."""
-        if not self.is_async:
+        if not self.is_async and not self._is_async_dispatch(args):
             func = sync_to_async(func, thread_sensitive=True)
         return partial(func, *args, **kwargs)
 
@@ -347,11 +352,22 @@ class SyncCachedResponseWrapper(CachedResponseWrapper[P, T], SyncCachedWrapper[P
         self, view: Any, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """The response to a call of ``method``, which is bound to ``view``."""
-        return self._answer("get", False, (view, *args), kwargs, partial(method, *args, **kwargs))[0]
+        run = partial(method, *args, **kwargs)
+        if self._is_async_dispatch((view,)):
+            return self._aresponse((view, *args), kwargs, run)
+        return self._answer("get", False, (view, *args), kwargs, run)[0]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The response."""
+        if self._is_async_dispatch(args):
+            return cast(T, self._aresponse(args, kwargs))
         return cast(T, self._answer("get", False, args, kwargs)[0])
+
+    async def _aresponse(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Any] | None = None
+    ) -> Any:
+        """The response of an async heir of the class whose ``dispatch`` it is."""
+        return (await self._aanswer("get", False, args, kwargs, run))[0]
 
     def get_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, Metadata]:
         """The response and how it was cached."""
@@ -399,6 +415,12 @@ class AsyncCachedResponseWrapper(CachedResponseWrapper[P, Coroutine[Any, Any, T]
         """The response to a call of ``method``, which is bound to ``view``."""
         run = partial(method, *args, **kwargs)
         return (await self._aanswer("get", False, (view, *args), kwargs, run))[0]
+
+
+@lru_cache(maxsize=1024)
+def _handles_async(cls: type) -> bool:
+    """Whether the handlers of a class-based view are coroutine functions; to find out takes a while."""
+    return bool(getattr(cls, "view_is_async", False))
 
 
 def _run_checked(checked: rest.Checked, run: Callable[[], Any]) -> Any:

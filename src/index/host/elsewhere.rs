@@ -11,9 +11,14 @@ pub enum HostFile {}
 /// There is none.
 pub enum Mapping {}
 
+/// There is one.
+pub fn user() -> u32 {
+    0
+}
+
 impl HostFile {
     /// Fails.
-    pub fn at(path: &Path) -> Result<Self, HostError> {
+    pub fn at(path: &Path, _user: Option<u32>) -> Result<Self, HostError> {
         let remedy = "leave HOST_INDEX out and run one process, or use a shared cache";
         Err(HostError::new(path, "this system has none", remedy))
     }
@@ -25,13 +30,17 @@ impl HostFile {
     pub fn inspect(&self) -> Result<(), HostError> {
         match *self {}
     }
-
-    pub fn is_still(&self, _mapping: &Mapping) -> bool {
-        match *self {}
-    }
 }
 
 impl Mapping {
+    pub fn is_still_right(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn is_of_other_user(&self, _other: &Self) -> bool {
+        match *self {}
+    }
+
     pub fn is_of_same_file(&self, _other: &Self) -> bool {
         match *self {}
     }

@@ -40,17 +40,25 @@ pub struct HostFile {
     c_path: CString,
     directory: PathBuf,
     name: OsString,
+    user: Option<u32>,
 }
 
 /// The file behind a region.
 pub struct Mapping {
     device: u64,
     inode: u64,
+    path: CString,
+    user: Option<u32>,
+}
+
+/// Whose process this is.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 impl HostFile {
-    /// The place of that name. Nothing is looked at yet.
-    pub fn at(path: &Path) -> Result<Self, HostError> {
+    /// The place of that name, which is right for `user` alone. Nothing is looked at yet.
+    pub fn at(path: &Path, user: Option<u32>) -> Result<Self, HostError> {
         let error =
             |reason: String| HostError::new(path, reason, "name a file, as /run/shop/index");
         // Where the process goes later does not matter.
@@ -59,7 +67,7 @@ impl HostFile {
             return Err(error("it has no file name".into()));
         };
         let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|e| error(e.to_string()))?;
-        Ok(Self { c_path, directory: directory.to_owned(), name: name.to_owned(), path })
+        Ok(Self { c_path, directory: directory.to_owned(), name: name.to_owned(), path, user })
     }
 
     /// Maps the file, which is made if it is not there.
@@ -97,17 +105,6 @@ impl HostFile {
             }
             Err(errno) => Err(self.failed("open", errno, "let this user read and write it")),
         }
-    }
-
-    /// Whether the path still leads to this file.
-    pub fn is_still(&self, mapping: &Mapping) -> bool {
-        let stat = fs::lstat(&self.c_path);
-        // The types of `stat` differ from system to system.
-        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
-        stat.is_ok_and(|stat| {
-            (stat.st_dev as u64, stat.st_ino as u64, stat.st_size as u64)
-                == (mapping.device, mapping.inode, SIZE as u64)
-        })
     }
 
     fn directory(&self) -> Result<File, HostError> {
@@ -157,7 +154,7 @@ impl HostFile {
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[allow(clippy::unused_self)]
-    fn create_unnamed(&self, _directory: &File) -> Option<io::Result<()>> {
+    pub fn create_unnamed(&self, _directory: &File) -> Option<io::Result<()>> {
         None
     }
 
@@ -188,7 +185,8 @@ impl HostFile {
         let address = unsafe { rustix::mm::mmap(null_mut(), SIZE, access, flags, file, 0) };
         let address = address.map_err(|e| self.failed("map", e, "put it on a tmpfs"))?;
         let memory = NonNull::new(address.cast()).expect("nothing is mapped at zero");
-        let mapping = Mapping { device: metadata.dev(), inode: metadata.ino() };
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let mapping = Mapping { device, inode, path: self.c_path.clone(), user: self.user };
         // SAFETY: it is as long as a `Memory`, lies at a page, and stays until the region goes. Any
         // bytes are a valid `Memory`, and whoever else maps them changes them by atomics only.
         Ok(unsafe { Region::over(memory, Source::File(mapping)) })
@@ -199,7 +197,7 @@ impl HostFile {
         if !metadata.is_file() {
             return Err(self.error("it is no regular file", other));
         }
-        let user = rustix::process::geteuid().as_raw();
+        let user = user();
         if metadata.uid() != user {
             let reason = format!("user {} owns it, and this is user {user}", metadata.uid());
             return Err(self.error(reason, "run all workers as one user, or name a file for each"));
@@ -260,6 +258,23 @@ fn fill(mut file: &File) -> io::Result<()> {
 }
 
 impl Mapping {
+    /// Whether the path still leads to this file, and this process is still of the user whose it is.
+    pub fn is_still_right(&self) -> bool {
+        let stat = fs::lstat(&self.path);
+        // The types of `stat` differ from system to system.
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+        let is_there = stat.is_ok_and(|stat| {
+            (stat.st_dev as u64, stat.st_ino as u64, stat.st_size as u64)
+                == (self.device, self.inode, SIZE as u64)
+        });
+        is_there && self.user.is_none_or(|its| its == user())
+    }
+
+    /// Whether they are the files of two users.
+    pub fn is_of_other_user(&self, other: &Self) -> bool {
+        self.user != other.user
+    }
+
     /// Whether two mappings are of one file.
     pub fn is_of_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)

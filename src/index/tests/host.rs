@@ -1,17 +1,22 @@
 //! The file: what is taken, what is refused, and what happens when it goes.
 
-use super::{Directory, fence, holds, is_closed, scope, soon};
+use super::{Directory, fence, holds, host, is_closed, scope, soon};
 use crate::clock;
 use crate::index::host::HostFile;
-use crate::index::{Generations, Table, slots};
+use crate::index::{Generations, HostError, Place, Table, slots};
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+fn refusal_of(path: &Path) -> Option<HostError> {
+    Table::refusal(&Place { path: path.to_owned(), per_user: false })
+}
 
 /// What is said of the file `index`.
 fn refusal(directory: &Directory) -> String {
     let path = directory.path("index");
-    let error = Table::host(&path).err().expect("it is refused").to_string();
-    let expected = Table::refusal(&path).expect("this shows without making it");
+    let error = host(&path).err().expect("it is refused").to_string();
+    let expected = refusal_of(&path).expect("this shows without making it");
     assert_eq!(error, expected.to_string());
     assert!(error.contains(path.to_str().unwrap()), "{error}");
     error
@@ -21,10 +26,10 @@ fn refusal(directory: &Directory) -> String {
 fn it_is_made_whole_and_for_this_user_alone() {
     let directory = Directory::new();
     let path = directory.path("index");
-    assert!(Table::refusal(&path).is_none());
+    assert!(refusal_of(&path).is_none());
     assert!(directory.names().is_empty());
-    let table = Table::host(&path).unwrap();
-    assert!(Table::refusal(&path).is_none());
+    let table = host(&path).unwrap();
+    assert!(refusal_of(&path).is_none());
     let metadata = fs::metadata(&path).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
     assert_eq!(metadata.nlink(), 1);
@@ -34,7 +39,7 @@ fn it_is_made_whole_and_for_this_user_alone() {
     assert!(holds(&table, &entry));
     assert_eq!(table.trouble(), None);
 
-    let other = Table::host(&path).unwrap();
+    let other = host(&path).unwrap();
     assert_eq!(other.epoch(), table.epoch());
     other.renew(&scope(1));
     assert!(!holds(&table, &entry));
@@ -53,14 +58,14 @@ fn it_is_made_in_either_way_and_never_in_place_of_another() {
     let directory = Directory::new();
     let opened = fs::File::open(directory.path(".")).unwrap();
     let path = directory.path("index");
-    let file = HostFile::at(&path).unwrap();
+    let file = HostFile::at(&path, None).unwrap();
     let named = || file.create_named(&opened).unwrap();
     let unnamed = || file.create_unnamed(&opened).map_or_else(named, Result::unwrap);
     for create in [&named as &dyn Fn(), &unnamed] {
         create();
-        let table = Table::host(&path).unwrap();
+        let table = host(&path).unwrap();
         create();
-        assert_eq!(Table::host(&path).unwrap().epoch(), table.epoch());
+        assert_eq!(host(&path).unwrap().epoch(), table.epoch());
         assert_eq!(directory.names(), ["index"]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         fs::remove_file(&path).unwrap();
@@ -82,7 +87,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     refusal(&directory);
     fs::remove_dir(&path).unwrap();
 
-    drop(Table::host(&path).unwrap());
+    drop(host(&path).unwrap());
     directory.chmod("index", 0o640);
     assert!(refusal(&directory).contains("others may use it (mode 640)"));
     directory.chmod("index", 0o600);
@@ -94,7 +99,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     file.set_len(length + 1).unwrap();
     assert!(refusal(&directory).contains("bytes"));
     file.set_len(length).unwrap();
-    drop(Table::host(&path).unwrap());
+    drop(host(&path).unwrap());
 
     // As root only can one try what others own.
     if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
@@ -105,7 +110,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
 #[test]
 fn no_symbolic_link_is_followed() {
     let directory = Directory::new();
-    drop(Table::host(&directory.path("real")).unwrap());
+    drop(host(&directory.path("real")).unwrap());
     for target in ["real", "nowhere"] {
         symlink(directory.path(target), directory.path("index")).unwrap();
         assert!(refusal(&directory).contains("symbolic link"));
@@ -117,19 +122,19 @@ fn no_symbolic_link_is_followed() {
 #[test]
 fn the_directory_has_to_be_there_and_safe() {
     let directory = Directory::new();
-    assert!(Table::host(&directory.path("missing/index")).is_err());
+    assert!(host(&directory.path("missing/index")).is_err());
     directory.chmod(".", 0o777);
     assert!(refusal(&directory).contains("others can write to its directory"));
     assert!(directory.names().is_empty());
     directory.chmod(".", 0o1777);
-    assert!(Table::host(&directory.path("index")).is_ok());
+    assert!(host(&directory.path("index")).is_ok());
 }
 
 #[test]
 fn a_deleted_file_is_made_anew() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let (table, other) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let (table, other) = (host(&path).unwrap(), host(&path).unwrap());
     let now = clock::now_ms();
     let (epoch, entry) = fence(&table, &[scope(1)]).unwrap();
     assert!(other.holds(epoch, &entry, now));
@@ -155,7 +160,7 @@ fn a_deleted_file_is_made_anew() {
 fn a_replaced_file_is_noticed_by_whoever_writes() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     for act in [
         |table: &Table| table.renew(&scope(1)),
         |table: &Table| table.close(&scope(1), 1, soon()),
@@ -164,13 +169,13 @@ fn a_replaced_file_is_noticed_by_whoever_writes() {
         |table: &Table| assert!(is_closed(table, 1)),
     ] {
         let before = table.epoch();
-        let other = Table::host(&directory.path("other")).unwrap();
+        let other = host(&directory.path("other")).unwrap();
         let entry = fence(&other, &[scope(1)]).unwrap();
         fs::rename(directory.path("other"), &path).unwrap();
         act(&table);
         assert_ne!(table.epoch(), before);
         // It is in the new one, and what that had from before is void.
-        assert_eq!(Table::host(&path).unwrap().epoch(), table.epoch());
+        assert_eq!(host(&path).unwrap().epoch(), table.epoch());
         assert!(!holds(&other, &entry));
     }
 }
@@ -181,7 +186,7 @@ fn while_there_is_no_file_nothing_is_stored() {
     fs::create_dir(directory.path("in")).unwrap();
     directory.chmod("in", 0o700);
     let path = directory.path("in/index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     let now = clock::now_ms();
     let (epoch, entry) = fence(&table, &[scope(1)]).unwrap();
     fs::remove_dir_all(directory.path("in")).unwrap();
@@ -194,7 +199,7 @@ fn while_there_is_no_file_nothing_is_stored() {
 
     fs::create_dir(directory.path("in")).unwrap();
     directory.chmod("in", 0o700);
-    let other = Table::host(&path).unwrap();
+    let other = host(&path).unwrap();
     let missed = fence(&other, &[scope(1)]).unwrap();
     assert!(holds(&other, &missed));
     // It is tried once a second, and then what could not be told is made up for.
@@ -208,7 +213,7 @@ fn while_there_is_no_file_nothing_is_stored() {
 fn a_file_that_is_refused_later_is_trouble() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     fs::remove_file(&path).unwrap();
     fs::write(&path, "shop").unwrap();
     directory.chmod("index", 0o600);
@@ -228,7 +233,7 @@ fn is_closed_at(table: &Table, slot: u32, now: i64) -> bool {
 fn what_was_closed_in_a_deleted_file_stays_so() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let (table, writer) = (host(&path).unwrap(), host(&path).unwrap());
     let now = clock::now_ms();
     // Longer than the grace of the new file; in one bucket, and in another; and more than a bucket has cells.
     for (slot, seconds) in [(1, 30), (2, 300), (100, 30)] {
@@ -239,7 +244,7 @@ fn what_was_closed_in_a_deleted_file_stays_so() {
     writer.open(&scope(3), 1);
     drop(writer);
     fs::remove_file(&path).unwrap();
-    drop(Table::host(&path).unwrap()); // made by somebody who knew nothing of it
+    drop(host(&path).unwrap()); // made by somebody who knew nothing of it
     table.renew(&scope(7));
     for at in [now + 11_000, now + 29_999] {
         assert!([1, 2, 100, 200].iter().all(|&slot| is_closed_at(&table, slot, at)));
@@ -258,7 +263,7 @@ fn what_was_closed_in_a_deleted_file_stays_so() {
 fn everyone_takes_over_what_was_closed_once() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let all: Vec<Table> = (0..20).map(|_| Table::host(&path).unwrap()).collect();
+    let all: Vec<Table> = (0..20).map(|_| host(&path).unwrap()).collect();
     let now = clock::now_ms();
     all[0].close(&scope(1), 1, now + 30_000);
     fs::remove_file(&path).unwrap();
@@ -281,12 +286,12 @@ fn who_made_the_new_file_does_not_keep_what_was_closed_in_the_old_one() {
 fn who_made_the_new_file_and_a_closing_of(millis: i64) {
     let directory = Directory::new();
     let path = directory.path("index");
-    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let (table, writer) = (host(&path).unwrap(), host(&path).unwrap());
     let now = clock::now_ms();
     let (epoch, entry) = fence(&table, &[scope(5)]).unwrap();
     writer.close(&scope(1), 1, now + millis);
     fs::remove_file(&path).unwrap();
-    let new = Table::host(&path).unwrap();
+    let new = host(&path).unwrap();
     let filled = fence(&new, &[scope(1)]).unwrap();
     // The writer commits, and is killed before he opens.
     drop(writer);
@@ -304,7 +309,7 @@ fn what_was_closed_stays_so_while_the_file_is_out_of_reach() {
     fs::create_dir(directory.path("in")).unwrap();
     directory.chmod("in", 0o700);
     let path = directory.path("in/index");
-    let (table, writer) = (Table::host(&path).unwrap(), Table::host(&path).unwrap());
+    let (table, writer) = (host(&path).unwrap(), host(&path).unwrap());
     let now = clock::now_ms();
     let (epoch, entry) = fence(&table, &[scope(5)]).unwrap();
     writer.close(&scope(1), 1, now + 30_000);

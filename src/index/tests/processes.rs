@@ -1,6 +1,6 @@
 //! Several real processes on one file. The children are this test program, told by lines what to do.
 
-use super::{Directory, Fence, fence, holds, is_closed, scope, soon};
+use super::{Directory, Fence, fence, holds, host, is_closed, scope, soon};
 use crate::flight;
 use crate::index::{Generations, Table};
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
@@ -74,7 +74,7 @@ fn work() {
             continue;
         }
         if order == "map" {
-            table = Some(Table::host(Path::new(&path)).unwrap());
+            table = Some(host(Path::new(&path)).unwrap());
         }
         let table = table.as_ref().expect("the table is mapped first");
         match order.as_str() {
@@ -117,7 +117,7 @@ fn holds_there(answer: &str) -> bool {
 fn what_one_invalidates_is_invalid_in_all() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     let mut worker = Worker::start(&path);
     worker.ask("map");
     for (here, there) in [
@@ -145,7 +145,7 @@ fn what_one_invalidates_is_invalid_in_all() {
 fn a_forked_child_does_not_open_what_its_parent_closed() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     let mut worker = Worker::start(&path);
     for order in ["map", "close", "fork", "open"] {
         worker.ask(order);
@@ -157,7 +157,7 @@ fn a_forked_child_does_not_open_what_its_parent_closed() {
 fn a_killed_writers_closing_ends_with_its_time() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     let mut worker = Worker::start(&path);
     worker.ask("map");
     worker.ask("close");
@@ -175,7 +175,7 @@ fn a_killed_writers_closing_ends_with_its_time() {
 fn writers_killed_anywhere_leave_a_table_that_works() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     for _ in 0..4 {
         let mut workers: Vec<Worker> = (0..4).map(|_| Worker::start(&path)).collect();
         for worker in &mut workers {
@@ -212,7 +212,7 @@ fn a_maker_who_is_killed_leaves_nothing() {
     let status = worker.process.wait().unwrap();
     assert_eq!(status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()));
     assert!(directory.names().is_empty());
-    assert!(Table::host(&path).is_ok());
+    assert!(host(&path).is_ok());
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn all_who_make_it_at_once_have_the_same() {
 fn when_one_notices_that_the_file_is_gone_all_do() {
     let directory = Directory::new();
     let path = directory.path("index");
-    let table = Table::host(&path).unwrap();
+    let table = host(&path).unwrap();
     let mut worker = Worker::start(&path);
     worker.ask("map");
     assert!(holds_there(&worker.ask("fill")));

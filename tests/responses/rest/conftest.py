@@ -3,7 +3,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from cache_result import KeyConstructor
+from tests.responses.conftest import empty_the_cache_of
 from tests.responses.rest import counting
 
 
@@ -12,8 +12,7 @@ def site_of_module(site, request):
     """The module's URLs, no responses from earlier tests, and nothing counted yet."""
     name = request.module.__name__
     site.ROOT_URLCONF = name
-    for wrapper in KeyConstructor.wrappers():
-        wrapper.storage.invalidate([wrapper._function_scope()], (wrapper.label,))
+    empty_the_cache_of("tests.responses.rest")
     counting.counts.clear()
     return site
 

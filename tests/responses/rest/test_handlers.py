@@ -78,6 +78,17 @@ class Adding(APIView):
         return response
 
 
+class Wrapping(APIView):
+    """Makes a response of its own from a cached part."""
+
+    @cached
+    def part(self, request):
+        return Response({"run": count("run")})
+
+    def get(self, request):
+        return Response({"part": self.part(request).content.decode()})
+
+
 class PlainResponses(APIView):
     @cached
     def get(self, request):
@@ -123,7 +134,7 @@ class Own(generics.RetrieveAPIView):
         return super().get(request, *args, **kwargs)
 
 
-VIEWS = (Failing, Handled, Finalized, Adding, PlainResponses, Unfit, Unrenderable)
+VIEWS = (Failing, Handled, Finalized, Adding, Wrapping, PlainResponses, Unfit, Unrenderable)
 urlpatterns = [
     *(path(f"{view.__name__}/", view.as_view()) for view in VIEWS),
     path("front/", front),
@@ -172,6 +183,13 @@ def test_headers_that_are_added_behind_the_cache_are_not_kept(api):
     added = [api.get("/Adding/")["X-Added"] for _ in range(2)]
     assert added == ["1", "2"]
     assert counts["run"] == 1
+
+
+def test_a_response_from_a_cached_part_is_whole(api):
+    for _ in range(2):
+        response = api.get("/Wrapping/")
+        assert response.json() == {"part": '{"run":1}'}
+        assert "Accept" in response["Vary"].split(", ")
 
 
 def test_plain_responses(api):

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.urls import include, path, re_path
 from django.utils.translation import gettext
 from rest_framework import filters, generics, pagination, serializers, versioning
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import (
     AdminRenderer,
     BaseRenderer,
@@ -62,6 +63,31 @@ class Renderers(APIView):
 @cache_response(ttl=60, public=True)
 class Front(Renderers):
     get = Renderers.get.func
+
+
+class Camel(JSONRenderer):
+    def render(self, data, *args, **kwargs):
+        return super().render({"camelCase": data}, *args, **kwargs)
+
+
+class ByCase(BaseContentNegotiation):
+    """Chooses among renderers of one format and type, and `Vary` says nothing of it."""
+
+    def select_parser(self, request, parsers):
+        return parsers[0]
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        renderer = renderers[1 if request.headers.get("X-Case") == "camel" else 0]
+        return renderer, renderer.media_type
+
+
+class Cased(APIView):
+    content_negotiation_class = ByCase
+    renderer_classes = (JSONRenderer, Camel)
+
+    @cached
+    def get(self, request):
+        return Response({"run": count("run")})
 
 
 class OneRenderer(APIView):
@@ -137,7 +163,17 @@ class Authors(generics.ListAPIView):
         return super().list(request, *args, **kwargs)
 
 
-VIEWS = (Renderers, Front, OneRenderer, Worded, AcceptVersioned, QueryVersioned, HostVersioned, Authors)
+VIEWS = (
+    Renderers,
+    Front,
+    Cased,
+    OneRenderer,
+    Worded,
+    AcceptVersioned,
+    QueryVersioned,
+    HostVersioned,
+    Authors,
+)
 urlpatterns = [
     *(path(f"{view.__name__}/", view.as_view()) for view in VIEWS),
     path("Renderers.<str:format>", Renderers.as_view()),
@@ -216,6 +252,13 @@ def test_the_browsable_api_does_not_get_in_the_way_of_others(api, api_of):
     for _ in range(2):
         assert api.get("/Renderers/")["Content-Type"] == "application/json"
     assert counts["run"] == runs + 1
+
+
+def test_renderers_of_one_format_are_told_apart(api):
+    for _ in range(2):
+        assert api.get("/Cased/").json() == {"run": 1}
+        assert api.get("/Cased/", HTTP_X_CASE="camel").json() == {"camelCase": {"run": 2}}
+    assert counts["run"] == 2
 
 
 def test_vary_is_merged(api):

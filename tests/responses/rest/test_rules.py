@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
 from cache_result import CACHE_MISSING, CacheStatus, InvalidationRule, cache_response
+from cache_result.views.attach import register_marked_methods
 from tests.app.models import Article, Author
 from tests.responses.rest.counting import count, counts
 
@@ -95,6 +96,7 @@ urlpatterns = [
     path("outside/<str:author>/", outside),
     path("function/<int:pk>/", function),
 ]
+register_marked_methods()  # as the app does when it is ready
 
 
 @pytest.fixture

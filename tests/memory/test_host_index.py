@@ -181,7 +181,16 @@ def run_in_project(tmp_path):
         ["manage.py", "test"],
         ["./manage.py", "test", "shop"],
         ["-m", "django", "test", "--settings=project_settings"],
-        ["-m", "pytest", "-p", "no:cacheprovider", "--ds=project_settings", "shop/tests.py"],
+        [
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:cache_result",
+            "--ds=project_settings",
+            "shop/tests.py",
+        ],
     ],
     ids=["manage.py", "a label", "django", "pytest"],
 )

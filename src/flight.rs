@@ -253,6 +253,13 @@ impl<T: Clone> Ticket<T> {
         Arc::clone(&self.flight)
     }
 
+    /// From now on only those may join whose own call started before the function ran.
+    pub fn depart(&self) {
+        if let Some((_, fence)) = &mut self.flight.state.lock().armed {
+            fence.clear();
+        }
+    }
+
     /// Hands the result to everybody who waits.
     pub fn land(mut self, result: T) {
         self.end(Ending::Landed(result));

@@ -6,7 +6,7 @@
 
 use crate::call::{Landing, Outcome, Renewal};
 use crate::flight::{Ending, Flight};
-use crate::index::Token;
+use crate::index::{ScopeId, Token};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,6 +32,10 @@ pub enum Ask<V: Clone> {
     /// The function. `store`: the result may be stored, so ask predicate and ttl. `share`: others
     /// may be waiting, so keep a copy for them.
     Run { store: bool, share: bool },
+    /// The scopes of tags that the function has added.
+    Added,
+    /// Tokens for these scopes: add, then read back.
+    Ensure { scopes: Vec<ScopeId> },
     /// The entry under its key.
     Store { entry: Vec<u8>, timeout_ms: Option<i64> },
     /// The entry and its own token gone.
@@ -91,7 +95,9 @@ pub enum Answer<E, V> {
     Snapshot(Option<Snapshot<E>>),
     /// To `Claim`: somebody else holds the lease.
     Taken,
-    /// To `Create`: the tokens now current, `None` when the backend is down.
+    /// To `Added`.
+    Scopes(Vec<ScopeId>),
+    /// To `Create` and `Ensure`: the tokens now current, `None` when the backend is down.
     Tokens(Option<Vec<Option<Token>>>),
     /// To `Run`.
     Ran(Ran<E, V>),

@@ -5,7 +5,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from django.views import View
 
-from cache_result.definition import SingleFlight
+from cache_result.definition import SingleFlight, Tags
 from cache_result.freshness import ErrorTypes, Seconds
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.responses.policy import STATUSES
@@ -49,6 +49,7 @@ def cache_result(  # type: ignore[overload-overlap]
     fill_timeout: Seconds | None = None,
     early_refresh: bool | float = False,
     jitter: float = 0,
+    tags: Tags = None,
 ) -> Decorator: ...
 @overload
 def cache_result(  # type: ignore[overload-overlap]
@@ -72,6 +73,7 @@ def cache_result(
     fill_timeout: Seconds | None = None,
     early_refresh: bool | float = False,
     jitter: float = 0,
+    tags: Tags = None,
 ) -> Any:
     """Caches a function's result in the Django cache. ``@cache_result`` alone works too.
 
@@ -96,6 +98,9 @@ def cache_result(
     :param early_refresh: True, or a number: a reader may have the function run in the background shortly
         before the ttl is over; more than 1.0 is earlier.
     :param jitter: the fraction by which ttls are shortened at most, at random.
+    :param tags: what else entries belong to, for ``invalidate_tags`` and rules: text, templates that name
+        arguments (``"user:{user_id}"``, ``"team:{user.team_id}"``), functions of the call's arguments that
+        return tags, or a list of those.
     :raises TypeError: for an option or a function of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -122,6 +127,7 @@ def cache_result(
             fill_timeout=fill_timeout,
             early_refresh=early_refresh,
             jitter=jitter,
+            tags=tags,
         )
 
     if _is_function(key_constructor):
@@ -151,6 +157,7 @@ def cache_response(  # type: ignore[overload-overlap]
     error_types: ErrorTypes | None = None,
     early_refresh: bool | float = False,
     jitter: float = 0,
+    tags: Tags = None,
 ) -> ViewDecorator: ...
 @overload
 def cache_response(key_constructor: type[ViewT], /) -> type[ViewT]: ...  # type: ignore[overload-overlap]
@@ -179,6 +186,7 @@ def cache_response(
     error_types: ErrorTypes | None = None,
     early_refresh: bool | float = False,
     jitter: float = 0,
+    tags: Tags = None,
 ) -> Any:
     """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
     ``@cache_response`` alone works too.
@@ -208,6 +216,7 @@ def cache_response(
     :param error_types: as of :func:`cache_result`.
     :param early_refresh: as of :func:`cache_result`.
     :param jitter: as of :func:`cache_result`.
+    :param tags: as of :func:`cache_result`; the arguments are those of the view.
     :raises TypeError: for an option or a view of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -233,6 +242,7 @@ def cache_response(
         error_types=error_types,
         early_refresh=early_refresh,
         jitter=jitter,
+        tags=tags,
     )
 
 

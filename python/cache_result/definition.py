@@ -14,8 +14,10 @@ from cache_result.keys.fields import CacheKeyField
 from cache_result.keys.identity import function_id, label_of
 from cache_result.keys.parameters import parameter_specs
 from cache_result.rules import InvalidationRule
+from cache_result.tags import compile_tags
 
 SingleFlight = Literal["cluster", "process"] | None
+Tags = str | Callable[..., Any] | Iterable[str | Callable[..., Any]] | None
 _SINGLE_FLIGHT = ("cluster", "process", None)
 
 
@@ -42,6 +44,7 @@ def define(
     cache: str | None,
     name: str | None,
     single_flight: SingleFlight,
+    tags: Tags = None,
     *,
     freshness: Freshness,
     run: Callable[..., Any] | None = None,
@@ -93,6 +96,7 @@ def define(
         lifetime,
         predicate,
         freshness.core,
+        compile_tags(tags, func, parameters, label),
     )
     return Definition(label, identifier, asynchronous, constructor, rules, core)
 

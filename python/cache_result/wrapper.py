@@ -24,15 +24,16 @@ from django.template.response import ContentNotRenderedError
 
 from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
-from cache_result.definition import Definition, SingleFlight, define
+from cache_result.definition import Definition, SingleFlight, Tags, define
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keyspace import delete_previous_versions
+from cache_result.model_fields import RuleMember
 from cache_result.reports import logger, tell, too_large
-from cache_result.rules import InvalidationRule, RuleMember
+from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated
 from cache_result.status import CacheInfo, CacheStatus
 from cache_result.storage import Storage, get_storage
@@ -82,6 +83,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         fill_timeout: Seconds | None = None,
         early_refresh: bool | float = False,
         jitter: float = 0,
+        tags: Tags = None,
     ) -> "CachedWrapper[P, T]":
         freshness = check_freshness(
             ttl,
@@ -103,6 +105,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             cache,
             name,
             single_flight,
+            tags,
             freshness=freshness,
         )
         if cls is CachedWrapper:

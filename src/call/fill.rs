@@ -6,7 +6,7 @@ use super::{Landing, Outcome, Status, Times};
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::flight::{RefreshTurn, Ticket};
-use crate::index::{ScopeId, Token};
+use crate::index::{Recorded, ScopeId, Token};
 use crate::port::{Answer, Ask, Ran, Storable};
 use smallvec::SmallVec;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// How often missing tokens are made before the call runs without storing.
 const CREATION_ATTEMPTS: usize = 2;
 /// By how much the clocks of two hosts may differ (ms).
-const SKEW_MS: i64 = 2000;
+pub(super) const SKEW_MS: i64 = 2000;
 
 /// What a fill carries along.
 pub(super) struct Fill<V: Clone> {
@@ -131,15 +131,28 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             return self.run_unstored(fill).await;
         }
         fill.arm(&fence);
+        let watch = self.watch().await;
         let began = Instant::now();
         let share = !fill.tickets.is_empty();
         match self.port.ask(Ask::Run { store: true, share }).await {
             Answer::Ran(Ran::Returned { value, storable }) => {
                 let fill_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+                let Some(recorded) = self.recorded(&watch, &fill.tickets).await else {
+                    // Nobody knows whether this is what it would be now: no other caller gets it.
+                    if let Some(lease) = fill.lease {
+                        self.release(lease, false).await;
+                    }
+                    return Outcome::Value {
+                        value,
+                        times: None,
+                        status: fill.status,
+                        shared: false,
+                    };
+                };
                 let times = match storable {
                     Some(_) if !fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => None,
                     Some(_) if self.would_displace(fill.seen, &fence).await => None,
-                    Some(storable) => self.store(storable, fence, fill_us).await,
+                    Some(storable) => self.store(storable, (&fence, &recorded), fill_us).await,
                     None => {
                         if fill.status == Status::Refresh || fill.replaces {
                             self.port.ask(Ask::Forget).await;
@@ -156,7 +169,15 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 }
                 Outcome::Value { value, times, status: fill.status, shared: false }
             }
-            other => self.failed(other, fill).await,
+            other => {
+                if matches!(other, Answer::Ran(Ran::Raised { .. }))
+                    && self.recorded(&watch, &fill.tickets).await.is_none()
+                {
+                    // Nobody knows whether it would still be raised.
+                    fill.tickets.clear();
+                }
+                self.failed(other, fill).await
+            }
         }
     }
 
@@ -300,7 +321,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     pub(super) async fn store(
         &self,
         storable: Storable<E>,
-        fence: Vec<Token>,
+        (fence, recorded): (&[Token], &[Recorded]),
         fill_us: u32,
     ) -> Option<Times> {
         let cached_at = clock::now_ms();
@@ -313,7 +334,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             cached_at,
             expires_at,
             fill_us,
-            tokens: &fence,
+            tokens: fence,
+            recorded,
         };
         let sealed = entry::seal(&header, storable.payload.as_ref());
         let timeout_ms = ttl_ms.map(|ttl| ttl.saturating_add(windows.longest()));

@@ -4,6 +4,7 @@
 
 mod claim;
 mod fill;
+mod recorded;
 mod renew;
 mod run;
 mod target;

@@ -31,6 +31,8 @@ pub struct Target {
     pub flight_timeout: Duration,
     /// How long a lease lasts.
     pub lease_timeout: Duration,
+    /// Whether the function is known to add tags while it runs.
+    pub adds_tags: bool,
     /// Sequence number from before the first read.
     pub started: u64,
     /// What happens around the end of an entry's freshness.

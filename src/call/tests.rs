@@ -65,6 +65,8 @@ impl Backend {
                 Answer::Done(true)
             }
             Ask::Pause { .. } => Answer::Done(true),
+            Ask::Added => Answer::Scopes(Vec::new()),
+            Ask::Ensure { .. } => Answer::Tokens(None),
             Ask::Prolong { own } => Answer::Done(self.tokens.get(&OWN) == Some(own)),
             Ask::Run { .. } | Ask::Wait { .. } | Ask::Renew { .. } => return None,
         })
@@ -82,6 +84,7 @@ fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
         crew: Crew::Task,
         flight_timeout: Duration::from_mins(1),
         lease_timeout: Duration::from_mins(1),
+        adds_tags: false,
         started: next_sequence(),
         windows: Windows::default(),
     };

@@ -14,7 +14,7 @@ use super::process;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
 use super::written::Written;
-use crate::call::{Mode, Sharing, Status, Target, Windows};
+use crate::call::{Mode, Sharing, Status, Target};
 use crate::flight::{Crew, next_sequence};
 use crate::index::Generations;
 use crate::store::{Entry, Family, KeyRef};
@@ -38,7 +38,7 @@ pub struct Binding {
     pub index: Option<Arc<dyn Generations>>,
     /// Our own in-process store, which calls use without asking the storage.
     pub memory: Option<Remembered>,
-    /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
+    /// Whether what rules map and tags name is in the key as it is, so that a key has one set of scopes.
     pub covered: bool,
     sharing: Sharing,
     flight_timeout: Duration,
@@ -96,7 +96,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// What the flow is about.
-    pub fn target(&self, binding: &Binding, crew: Crew, windows: Windows) -> Target {
+    pub fn target(&self, binding: &Binding, crew: Crew, wrapper: &Wrapper) -> Target {
         Target {
             key: self.parts.key,
             plan: self.fingerprint,
@@ -107,8 +107,9 @@ impl Prepared {
             crew,
             flight_timeout: binding.flight_timeout,
             lease_timeout: binding.lease_timeout,
+            adds_tags: wrapper.tags.are_added.load(Ordering::Relaxed),
             started: self.started,
-            windows,
+            windows: wrapper.judge.windows,
         }
     }
 }
@@ -188,11 +189,12 @@ impl Wrapper {
             shape.update(b"\n");
             rules.push(RuleSet { members });
         }
+        shape.update(&self.tags.shape);
         let mut fingerprint = [0; 8];
         shape.finalize_xof().fill(&mut fingerprint);
         let fingerprint = u64::from_le_bytes(fingerprint);
         let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
-        let covered = rules.iter().all(mapped);
+        let covered = rules.iter().all(mapped) && self.tags.are_covered(&self.plan);
         let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         let mut memory = None;
         let mut generations: Option<Arc<dyn Generations>> = None;

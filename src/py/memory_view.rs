@@ -272,7 +272,7 @@ impl View {
     /// Whether an entry is fenced by the generations of these scopes, and its own.
     pub fn is_fenced_by(&self, entry: &Entry<Arc<Kept>>, scopes: &[ScopeId]) -> bool {
         let Some(fill) = &entry.fill else { return false };
-        fill.fence.len() == scopes.len() + 1
+        fill.fence.len() == scopes.len() + 1 + fill.recorded.len()
             && scopes.iter().zip(&fill.fence).all(|(scope, (slot, _))| self.slot(scope) == *slot)
     }
 
@@ -295,8 +295,10 @@ impl View {
             epoch: call.epoch,
             fence: scopes
                 .zip(header.tokens)
+                .chain(header.recorded.iter().map(|added| (&added.scope, &added.token)))
                 .map(|(scope, token)| (self.slot(scope), Table::generation_of(token)))
                 .collect(),
+            recorded: header.recorded.iter().map(|added| added.scope).collect(),
         };
         let bytes = kept.weight();
         let Header { cached_at, expires_at, fill_us, .. } = *header;
@@ -372,18 +374,19 @@ pub struct StoredCall<'a> {
     pub windows: &'a Windows,
 }
 
-/// What [`entry::open`] would read of an entry.
+/// What [`entry::open`] would read of an entry, but for what was recorded, which is current.
 pub fn header(entry: &Entry<Arc<Kept>>, plan: u64) -> Vec<u8> {
     let (cached_at, fill_us, tokens) = match &entry.fill {
         None => (0, 0, Vec::new()),
         Some(fill) => {
-            let tokens =
-                fill.fence.iter().map(|(slot, generation)| Table::token(*slot, *generation));
+            let known = &fill.fence[..fill.fence.len() - fill.recorded.len()];
+            let tokens = known.iter().map(|(slot, generation)| Table::token(*slot, *generation));
             (fill.cached_at, fill.fill_us, tokens.collect::<Vec<Token>>())
         }
     };
     let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
-    let header = Header { plan, origin: 0, cached_at, expires_at, fill_us, tokens: &tokens };
+    let header =
+        Header { plan, origin: 0, cached_at, expires_at, fill_us, tokens: &tokens, recorded: &[] };
     entry::seal(&header, &[])
 }
 

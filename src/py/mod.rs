@@ -25,6 +25,7 @@ mod outcome;
 mod partition;
 mod plan;
 mod process;
+mod recorded;
 mod refusal;
 mod renewal;
 mod session;
@@ -32,6 +33,7 @@ mod sources;
 mod standard;
 mod steps;
 mod straight;
+mod tags;
 mod template;
 mod thread;
 mod ttl;
@@ -74,6 +76,8 @@ pub mod _core {
     use super::renewal::Renewal;
     #[pymodule_export]
     use super::steps::Steps;
+    #[pymodule_export]
+    use super::tags::{tag_scope, tags_scope};
     #[pymodule_export]
     use super::ttl::check_ttl;
     #[pymodule_export]

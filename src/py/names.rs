@@ -35,6 +35,10 @@ imported!(/// Whether an open transaction of the caller has changed one of these
     is_touched: PyAny = "cache_result.transaction", "is_touched");
 imported!(/// Logs that something is too large to be stored.
     too_large: PyAny = "cache_result.reports", "too_large");
+imported!(/// The tags that the function which is running now has added.
+    added_tags: PyAny = "cache_result.fills", "added_tags");
+imported!(/// Refuses a text that is no tag.
+    check_tag: PyAny = "cache_result.tags", "check_tag");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");
 imported!(pickle_loads: PyAny = "pickle", "loads");
 imported!(/// What a timeout is that was not given.

@@ -6,6 +6,7 @@ use super::memory_view::{StoredCall, header};
 use super::names;
 use super::outcome::{Blob, Finished, Master, Product, Shared};
 use super::process;
+use super::recorded;
 use super::renewal::Job;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
@@ -19,6 +20,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What waiters of one of our flights are handed.
@@ -57,6 +59,8 @@ enum Expect {
         lease: bool,
     },
     Created,
+    /// The generations of what was added while the entry was made.
+    Recorded(Snapshot<Blob>),
     Claimed,
     Success,
     /// Where an in-process storage stands, to be given back when the entry is stored.
@@ -151,10 +155,20 @@ impl Session {
                 Answer::Done(true)
             }
             Expect::Entry => {
-                let entry = Blob::read(reply);
+                let entry = match &self.binding.index {
+                    Some(index) => recorded::current_in(py, &**index, Blob::read(reply))?,
+                    None => Blob::read(reply),
+                };
                 Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
             }
-            Expect::Many { lease } => Answer::Snapshot(snapshot(reply, self.scopes(), lease)?),
+            Expect::Many { lease } => {
+                let snapshot = snapshot(reply, self.scopes(), lease)?;
+                return self.looked_at(py, snapshot);
+            }
+            Expect::Recorded(mut snapshot) => {
+                recorded::compare(&mut snapshot, reply);
+                Answer::Snapshot(Some(snapshot))
+            }
             Expect::Created if reply.is_none() => Answer::Tokens(None),
             Expect::Created => {
                 let tokens = reply.try_iter()?.map(|token| Ok(token_of(&token?)));
@@ -162,7 +176,8 @@ impl Session {
             }
             Expect::Claimed if reply.is_none() => Answer::Snapshot(None),
             Expect::Claimed if reply.is_instance_of::<PyList>() => {
-                Answer::Snapshot(snapshot(reply, self.scopes(), false)?)
+                let snapshot = snapshot(reply, self.scopes(), false)?;
+                return self.looked_at(py, snapshot);
             }
             Expect::Claimed => {
                 self.lease = None;
@@ -183,6 +198,24 @@ impl Session {
             }
         };
         self.go_on(py, Some(answer))
+    }
+
+    /// The step after a read: what was added while the entry was made has to be read as well.
+    fn looked_at<'py>(
+        &mut self,
+        py: Python<'py>,
+        snapshot: Option<Snapshot<Blob>>,
+    ) -> PyResult<Step<'py>> {
+        let Some(mut snapshot) = snapshot else {
+            return self.go_on(py, Some(Answer::Snapshot(None)));
+        };
+        match recorded::keys(py, &mut snapshot, self.binding.fingerprint)? {
+            None => self.go_on(py, Some(Answer::Snapshot(Some(snapshot)))),
+            Some(keys) => {
+                self.expect = Expect::Recorded(snapshot);
+                Ok(Step::Io { method: "read", args: (keys,).into_pyobject(py)? })
+            }
+        }
     }
 
     /// The step after the function returned `value`. `ttl` is `None` when it is not to be stored.
@@ -324,12 +357,23 @@ impl Session {
         py: Python<'_>,
         ask: Ask<Shared>,
     ) -> PyResult<Result<Replies, Ask<Shared>>> {
+        if let Ask::Added = ask {
+            let added = recorded::added(py)?;
+            if !added.is_empty() {
+                self.wrapper.get().tags.are_added.store(true, Ordering::Relaxed);
+            }
+            return Ok(Ok(Answer::Scopes(added)));
+        }
         let Some(memory) = &self.binding.memory else { return Ok(Err(ask)) };
         let parts = &self.prepared.parts;
         Ok(Ok(match ask {
             Ask::Read { .. } => {
-                let entry = memory
-                    .kept_call(&self.prepared.canonical)
+                let found = memory.kept_call(&self.prepared.canonical);
+                let added = found.iter().filter_map(|entry| entry.fill.as_ref());
+                let added = added.flat_map(|fill| fill.recorded.iter().copied());
+                let touched = recorded::are_touched(py, added)?;
+                let entry = found
+                    .filter(|_| !touched)
                     .map(|entry| Blob::Held(header(&entry, self.binding.fingerprint), entry));
                 let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
                 Answer::Snapshot(Some(snapshot))
@@ -407,6 +451,13 @@ impl Session {
                 let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
             }
+            Ask::Ensure { scopes } => {
+                let keys: Vec<String> = scopes.iter().map(ScopeId::key).collect();
+                let tokens: Vec<u128> = keys.iter().map(|_| Token::fresh().number()).collect();
+                let timeout = self.wrapper.get().judge.lifetimes().shared;
+                ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
+            }
+            Ask::Added => unreachable!("it is at hand"),
             Ask::Claim { lease, own } => {
                 let args = (&lease, own.number(), self.prepared.parts.keys()).into_pyobject(py)?;
                 self.lease = Some((lease, own));
@@ -568,7 +619,8 @@ pub fn snapshot(
     Ok(Some(Snapshot { entry, tokens, lease }))
 }
 
-fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
+/// The token that the storage has returned, if it is one.
+pub fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
     let number: u128 = value.cast_exact::<PyInt>().ok()?.extract().ok()?;
     (number != BARREN).then(|| Token::from_number(number))
 }
@@ -606,7 +658,7 @@ fn begin(
         },
     };
     let this = wrapper.get();
-    let target = prepared.target(binding, crew, this.judge.windows);
+    let target = prepared.target(binding, crew, this);
     let flights = Arc::clone(&this.flights);
     let renewals = Arc::clone(&this.renewals);
     let backoffs = Arc::clone(&this.backoffs);

@@ -6,6 +6,7 @@ use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
 use super::plan::is_touched;
 use super::process;
+use super::recorded;
 use super::renewal::Renewal;
 use super::session::{Landing, Session, Step, snapshot};
 use super::wrapper::Wrapper;
@@ -160,7 +161,8 @@ impl Wrapper {
         let Some(fill) = &entry.fill else { return Ok(None) };
         if !binding.covered || process::any_open_transaction() {
             let scopes = self.scopes(binding, written, args, kwargs)?;
-            let touched = process::any_open_transaction() && is_touched(py, &scopes)?;
+            let touched = process::any_open_transaction()
+                && (is_touched(py, &scopes)? || is_touched(py, &fill.recorded)?);
             if touched || !memory.view.is_fenced_by(&entry, &scopes) {
                 return Ok(None);
             }
@@ -291,15 +293,20 @@ fn first_read(
             }
             Err(error) => return Err(error),
         };
+        let entry = recorded::current_in(py, &**index, entry)?;
         let check =
             |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
         let found = entry.as_ref().and_then(check);
         (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
     } else {
         let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
-        let Some(snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
+        let Some(mut snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
             return Ok(Read::Unsure(First::Down));
         };
+        if let Some(keys) = recorded::keys(py, &mut snapshot, plan)? {
+            let reply = storage.call_method1(intern!(py, "read"), (keys,))?;
+            recorded::compare(&mut snapshot, &reply);
+        }
         let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
         let found = snapshot.entry.as_ref().and_then(check);
         (snapshot, found)

@@ -15,6 +15,7 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
+use super::tags::{Tags, TagsSpec};
 use super::ttl::read_ttl;
 use crate::backoff::Backoffs;
 use crate::call::{First, Mode, Windows};
@@ -44,6 +45,8 @@ pub struct Wrapper {
     pub signature: Signature,
     /// How keys and scopes are made.
     pub plan: Plan,
+    /// Its calls' tags.
+    pub tags: Tags,
     /// What distinguishes the plan from others of the same function.
     pub spec: Vec<u8>,
     asynchronous: bool,
@@ -69,7 +72,7 @@ impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
     #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, style, parameters,
-                        owner, fields, ttl, predicate, windows))]
+                        owner, fields, ttl, predicate, windows, tags))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
         py: Python<'_>,
@@ -86,6 +89,7 @@ impl Wrapper {
         ttl: (Bound<'_, PyAny>, bool, bool),
         predicate: Option<(Py<PyAny>, bool, bool)>,
         windows: WindowsSpec,
+        tags: TagsSpec,
     ) -> PyResult<Self> {
         let signature = Signature::new(parameters, py);
         let mut spec = Encoder::new();
@@ -111,6 +115,7 @@ impl Wrapper {
             function,
             judge: Judge { label, lifetime, predicate, windows, error_types },
             plan: Plan::new(&name, style, &spec, fields, &signature, owner.is_some())?,
+            tags: Tags::new(tags, signature.names())?,
             signature,
             spec,
             asynchronous,
@@ -330,6 +335,7 @@ impl Wrapper {
         visit.call(&self.function)?;
         self.signature.traverse(&visit)?;
         self.plan.traverse(&visit)?;
+        self.tags.traverse(&visit)?;
         self.judge.traverse(&visit)?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the store keeps under a key.
 
 use super::{Family, Name};
+use crate::index::ScopeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -79,5 +80,8 @@ pub struct Fill {
     /// The table's epoch before the function ran.
     pub epoch: u64,
     /// Slots and generations of the scopes from before the function ran, the entry's own last.
+    /// Then those of scopes that became known while it ran.
     pub fence: Box<[(u32, u64)]>,
+    /// The scopes that became known while it ran.
+    pub recorded: Box<[ScopeId]>,
 }

@@ -221,7 +221,9 @@ struct Weights {
 
 impl Weights {
     fn of<V>(&self, key: &Key, entry: &Entry<V>) -> u64 {
-        let fill = entry.fill.as_ref().map_or(0, |fill| FILL_BYTES + size_of_val(&*fill.fence));
+        let fill = entry.fill.as_ref().map_or(0, |fill| {
+            FILL_BYTES + size_of_val(&*fill.fence) + size_of_val(&*fill.recorded)
+        });
         let bytes = ENTRY_BYTES + key.bytes.len() + entry.bytes + fill;
         self.least.max(bytes as u64)
     }

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
 from cache_result import _core
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
+from cache_result.definition import SingleFlight, Tags, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
 from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import KeyConstructorLike
@@ -21,6 +21,7 @@ from cache_result.responses.policy import STATUSES, Policy
 from cache_result.responses.steps import BYPASSED, part_of, steps_of
 from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
+from cache_result.tags import given_tags
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
@@ -62,6 +63,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         error_types: ErrorTypes | None = None,
         early_refresh: bool | float = False,
         jitter: float = 0,
+        tags: Tags = None,
         identity: Callable[..., Any] | None = None,
         gate: rest.Gate | None = None,
     ) -> "CachedResponseWrapper[P, T]":
@@ -70,6 +72,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
         rules = rules_of(invalidates_on, label)
+        tags = None if tags is None else given_tags(tags, label)
         freshness = check_freshness(
             ttl,
             stale_while_revalidate,
@@ -91,9 +94,10 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             cache,
             name,
             single_flight,
+            tags,
             freshness=replace(freshness, error_types=(SparedViewFailed,)),
             run=filling(func),
-            parameters=call_parameters(func, rules),
+            parameters=call_parameters(func, rules, tags),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
             of_view=True,

@@ -45,6 +45,7 @@ WITHOUT_REDIS = (
 )
 WITH_REDIS = (
     "redis",
+    "windows",
     "django-redis",
     "wipe",
     "threads",
@@ -62,6 +63,7 @@ WITH_REDIS = (
 
 def rows() -> dict[str, Callable[[Conditions], Section]]:
     """Every row by name, in the order of the report. Needs a configured Django."""
+    from benchmarks.freshness import windows
     from benchmarks.herds import local_herds, process_herds
     from benchmarks.hits import async_hits, sync_hits
     from benchmarks.keys import key_building
@@ -86,6 +88,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "locmem": lambda c: sync_hits(c, "locmem", "hit, LocMem", None),
         "redis": lambda c: sync_hits(c, "redis", "hit, core RedisCache", partition),
         "django-redis": lambda c: sync_hits(c, "django_redis", "hit, django-redis", partition),
+        "windows": windows,
         "key": key_building,
         "wipe": wipes,
         "threads": lambda c: local_herds(c, "redis", tasks=False),

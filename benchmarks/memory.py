@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cashews import Cache
@@ -32,8 +33,11 @@ from benchmarks.hits import ARGUMENTS, CALL, LRU, filled, filled_async, lru_hit,
 from benchmarks.project import alias
 from benchmarks.report import Figure, Section, Target, Time
 from benchmarks.timing import Contestant, Race, race
+from cache_result import invalidate_tags
 
 HOST = f"{OURS}, HOST_INDEX"
+TAGGED = f"{OURS}, two tags"
+UNTAG = "invalidate_tags of one tag"
 ON_LOCMEM = f"{PEER} on LocMem"
 RAW_LOCMEM = "raw LocMem get, the wrapper's key"
 DOGPILE = "dogpile.cache, memory"
@@ -68,18 +72,41 @@ def memory_hits(conditions: Conditions) -> Section:
     hosted, _ = filled(Ours(HOST), "memory_host", None)
     peer, _ = filled(Peer(ON_LOCMEM), "locmem", None)
     raw, _ = raw_gets("locmem", wrapper.get_cache_key(*ARGUMENTS), "get(key)")
-    contestants = [ours, hosted, peer, _renamed(raw, RAW_LOCMEM), lru_hit(), _dogpile_hit()]
+    contestants = [ours, hosted, *_tagged(), peer, _renamed(raw, RAW_LOCMEM), lru_hit(), _dogpile_hit()]
     result = race(contestants, conditions.rounds, conditions.batch_ns)
     figures = [
         Figure(f"{OURS} to {LRU}", result.ratio(OURS, LRU), "x", Target("at most", 3)),
         Figure(f"{RAW_LOCMEM}, to {OURS}", result.ratio(RAW_LOCMEM, OURS), "x", Target("at least", 15)),
         Figure(f"{ON_LOCMEM} to {OURS}", result.ratio(ON_LOCMEM, OURS), "x", Target("at least", 150)),
+        Figure(f"{TAGGED}, to {OURS}", result.ratio(TAGGED, OURS), "x"),
         Figure(f"{HOST}, to {OURS}", result.ratio(HOST, OURS), "x", Target("at most", 1.2)),
         Figure(f"{DOGPILE}, to {OURS}", result.ratio(DOGPILE, OURS), "x"),
     ]
     section = Section("hit, MemoryCache", figures, _times(result))
     section.notes.append(f"{LRU} and {DOGPILE} give all callers one object.")
     return section
+
+
+def _tagged() -> tuple[Contestant, Contestant]:
+    """The same with a tag that is text and one that names an argument; and invalidating one."""
+    func, runs = counted_profile()
+    library = Ours(TAGGED, tags=["profiles", "user:{user_id}"])
+    wrapper = library.wrap(func, "bench.hit.memory.tagged", alias("memory", library.owner))
+    wrapper(*ARGUMENTS)
+    hit = Contestant(TAGGED, CALL, {"call": wrapper}, ran_once(lambda: wrapper(*ARGUMENTS), runs))
+    others, others_runs = counted_profile()
+    other = library.wrap(others, "bench.hit.memory.untagged", alias("memory", library.owner))
+    untag = partial(invalidate_tags, "user:other", cache=alias("memory", library.owner))
+
+    def verify() -> None:
+        other("other", "x")
+        before = others_runs.count
+        untag()
+        other("other", "x")
+        if others_runs.count != before + 1:
+            raise NotAHit(f"{UNTAG} has not led to a miss")
+
+    return hit, Contestant(UNTAG, "untag()", {"untag": untag}, verify)
 
 
 def memory_values(conditions: Conditions) -> Section:

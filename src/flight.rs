@@ -63,12 +63,13 @@ pub struct Flight<T> {
     state: Mutex<State<T>>,
     ended: Condvar,
     crew: Crew,
+    began: Instant,
 }
 
 impl<T: Clone> Flight<T> {
     fn new(crew: Crew) -> Self {
         let state = State { armed: None, ending: None, wakers: Vec::new() };
-        Self { state: Mutex::new(state), ended: Condvar::new(), crew }
+        Self { state: Mutex::new(state), ended: Condvar::new(), crew, began: Instant::now() }
     }
 
     fn admits(&self, started: u64, seen: &[Option<Token>]) -> bool {
@@ -189,6 +190,23 @@ impl<T: Clone> Flights<T> {
         boarding
     }
 
+    /// [`Flights::join`], unless the flight has been in the air for so long that nobody believes in it any
+    /// more: the event loop that it needs may be gone.
+    pub fn join_within(
+        self: &Arc<Self>,
+        key: Digest,
+        started: u64,
+        seen: &[Option<Token>],
+        crew: Crew,
+        longest: Duration,
+    ) -> Boarding<T> {
+        let is_lost = |flight: &Arc<Flight<T>>| flight.began.elapsed() >= longest;
+        if self.board(|board| board.get(&key).is_some_and(is_lost)) {
+            return Boarding::Lead(self.lead(key, crew));
+        }
+        self.join(key, started, seen, crew)
+    }
+
     /// Starts a flight of `key` whatever else is in the air.
     pub fn lead(self: &Arc<Self>, key: Digest, crew: Crew) -> Ticket<T> {
         let flight = Arc::new(Flight::new(crew));
@@ -227,6 +245,19 @@ impl<T: Clone> Ticket<T> {
     /// The function is about to run, fenced by these tokens.
     pub fn arm(&self, fence: Vec<Token>) {
         self.flight.state.lock().armed = Some((next_sequence(), fence));
+    }
+
+    /// What those on board wait for.
+    #[must_use]
+    pub fn flight(&self) -> Arc<Flight<T>> {
+        Arc::clone(&self.flight)
+    }
+
+    /// From now on only those may join whose own call started before the function ran.
+    pub fn depart(&self) {
+        if let Some((_, fence)) = &mut self.flight.state.lock().armed {
+            fence.clear();
+        }
     }
 
     /// Hands the result to everybody who waits.

@@ -1,5 +1,6 @@
 //! The Rust core of `cache_result`. Only `py` knows Python; the rest is plain Rust.
 
+pub mod backoff;
 pub mod call;
 pub mod clock;
 pub mod entry;
@@ -8,6 +9,7 @@ pub mod index;
 pub mod key;
 pub mod port;
 mod py;
+pub mod random;
 pub mod store;
 pub mod world;
 

@@ -4,9 +4,9 @@
 //! pause) it leaves an [`Ask`] and suspends; whoever drives it does what was asked, in whatever
 //! way it likes to wait, and resumes it with the [`Answer`].
 
-use crate::call::{Landing, Outcome};
+use crate::call::{Landing, Outcome, Renewal};
 use crate::flight::{Ending, Flight};
-use crate::index::Token;
+use crate::index::{ScopeId, Token};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// What a call needs from outside.
-pub enum Ask<V> {
+pub enum Ask<V: Clone> {
     /// The entry and its generations, in one round trip; the lease too if asked for.
     Read { lease: Option<String> },
     /// Tokens for the scopes at these positions, the own one last: add, then read back.
@@ -25,9 +25,17 @@ pub enum Ask<V> {
     /// The entry's own token, before the function runs. Where this process keeps the tokens it is
     /// set already, and the storage notes where it stands.
     Arm { own: Token },
+    /// That the entry's own token, which is to stay, lives as long as a new one would.
+    Prolong { own: Token },
+    /// A new value in the background, while this call goes on.
+    Renew { renewal: Renewal<V> },
     /// The function. `store`: the result may be stored, so ask predicate and ttl. `share`: others
     /// may be waiting, so keep a copy for them.
     Run { store: bool, share: bool },
+    /// The scopes of tags that the function has added.
+    Added,
+    /// Tokens for these scopes: add, then read back.
+    Ensure { scopes: Vec<ScopeId> },
     /// The entry under its key.
     Store { entry: Vec<u8>, timeout_ms: Option<i64> },
     /// The entry and its own token gone.
@@ -67,8 +75,8 @@ pub enum Ran<E, V> {
     Returned { value: V, storable: Option<Storable<E>> },
     /// A value that belongs to this caller's open transaction, and to nobody else.
     Private { value: V },
-    /// An exception, for everybody who waits.
-    Raised { error: V },
+    /// An exception, for everybody who waits, and whether a stale value spares it.
+    Raised { error: V, spares: bool },
     /// An interruption of this caller alone (cancelled, exiting, inside a transaction).
     Interrupted { error: V },
 }
@@ -87,7 +95,9 @@ pub enum Answer<E, V> {
     Snapshot(Option<Snapshot<E>>),
     /// To `Claim`: somebody else holds the lease.
     Taken,
-    /// To `Create`: the tokens now current, `None` when the backend is down.
+    /// To `Added`.
+    Scopes(Vec<ScopeId>),
+    /// To `Create` and `Ensure`: the tokens now current, `None` when the backend is down.
     Tokens(Option<Vec<Option<Token>>>),
     /// To `Run`.
     Ran(Ran<E, V>),
@@ -98,17 +108,17 @@ pub enum Answer<E, V> {
 }
 
 /// Where asks and answers change hands.
-pub struct Port<E, V> {
+pub struct Port<E, V: Clone> {
     slot: Mutex<Slot<E, V>>,
 }
 
-enum Slot<E, V> {
+enum Slot<E, V: Clone> {
     Empty,
     Ask(Ask<V>),
     Answer(Answer<E, V>),
 }
 
-impl<E, V> Port<E, V> {
+impl<E, V: Clone> Port<E, V> {
     /// Leaves `ask` for the driver and waits for its answer.
     pub async fn ask(&self, ask: Ask<V>) -> Answer<E, V> {
         *self.slot.lock() = Slot::Ask(ask);
@@ -116,12 +126,12 @@ impl<E, V> Port<E, V> {
     }
 }
 
-struct Handover<'a, E, V> {
+struct Handover<'a, E, V: Clone> {
     port: &'a Port<E, V>,
     left: bool,
 }
 
-impl<E, V> Future for Handover<'_, E, V> {
+impl<E, V: Clone> Future for Handover<'_, E, V> {
     type Output = Answer<E, V>;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -139,20 +149,20 @@ impl<E, V> Future for Handover<'_, E, V> {
 type Running<E, V> = Pin<Box<dyn Future<Output = Outcome<E, V>> + Send>>;
 
 /// A call that is under way. Dropping it abandons whatever it leads.
-pub struct Flow<E, V> {
+pub struct Flow<E, V: Clone> {
     port: Arc<Port<E, V>>,
     running: Running<E, V>,
 }
 
 /// Where a flow stands.
-pub enum Progress<E, V> {
+pub enum Progress<E, V: Clone> {
     /// It needs this.
     Asks(Ask<V>),
     /// It is over.
     Over(Outcome<E, V>),
 }
 
-impl<E, V> Flow<E, V> {
+impl<E, V: Clone> Flow<E, V> {
     /// Prepares a flow; nothing happens before the first [`Flow::resume`].
     pub fn new<F>(make: impl FnOnce(Arc<Port<E, V>>) -> F) -> Self
     where

@@ -61,6 +61,18 @@ def test_a_cycle_through_a_predicate_is_collected(option, unique_name):
     assert is_collected(make)
 
 
+def test_a_cycle_through_tags_is_collected(unique_name):
+    def make(probe):
+        def tags(x):
+            return "x" if wrapper and probe else None
+
+        wrapper = cache_result(tags=[tags, "x:{x}"], name=unique_name(), cache="locmem")(lambda x: x)
+        assert wrapper(1) == wrapper(1) == 1
+
+    # Fails without the traversal of what the tags hold.
+    assert is_collected(make)
+
+
 @pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_a_cycle_through_a_normalizer_is_collected(unique_name):
     def make(probe):

@@ -18,6 +18,7 @@ from cache_result.invalidation.dispatchers import (
     ThreadPoolDispatcher,
 )
 from cache_result.invalidation.receivers import invalidate_for
+from cache_result.invalidation.tags import ainvalidate_tags, invalidate_tags
 from cache_result.keys.constructors import DefaultKeyConstructor, InlineKeyConstructor, KeyConstructor
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, ConstantKeyField
 from cache_result.keys.requests import QueryParamsKeyField, RequestValueKeyField, ViewKwargsKeyField
@@ -28,6 +29,7 @@ from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated, cache_rewarmed
 from cache_result.status import CacheInfo, CacheStatus
+from cache_result.tags import add_tags
 from cache_result.views.wrapper import (
     AsyncCachedResponseWrapper,
     CachedResponseWrapper,
@@ -75,11 +77,14 @@ __all__ = [
     "UnknownRuleError",
     "ViewKwargsKeyField",
     "__version__",
+    "add_tags",
+    "ainvalidate_tags",
     "cache_invalidated",
     "cache_response",
     "cache_result",
     "cache_rewarmed",
     "invalidate_for",
+    "invalidate_tags",
     "invalidation_deferred",
     "no_invalidation",
     "register_dispatcher",

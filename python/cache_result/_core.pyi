@@ -16,6 +16,7 @@ __all__ = [
     "Kept",
     "Memory",
     "MemoryStore",
+    "Renewal",
     "Steps",
     "Wrapper",
     "__version__",
@@ -36,7 +37,10 @@ __all__ = [
     "reconfigured",
     "register_key_encoder",
     "reset_counters",
+    "seed_random",
     "set_open_transactions",
+    "tag_scope",
+    "tags_scope",
 ]
 
 __version__: Final[str]
@@ -154,6 +158,8 @@ class Wrapper:
         fields: Sequence[_FieldSpec],
         ttl: tuple[Any, bool, bool],
         predicate: tuple[Callable[..., Any], bool, bool] | None,
+        windows: tuple[float, float, float | None, float, float, tuple[type[BaseException], ...]],
+        tags: tuple[Any, ...],
     ) -> Wrapper: ...
     @property
     def is_async(self) -> bool: ...
@@ -192,10 +198,19 @@ class BoundWrapper:
     def __hash__(self) -> int: ...
 
 @final
+class Renewal:
+    """An entry that is to be made anew in the background, once. Dropping it leaves that to the next
+    reader.
+    """
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Steps | None: ...
+    def drop(self) -> None: ...
+
+@final
 class Steps:
     """A call under way. Each method performs no I/O and returns the next step as a tuple:
-    `("io", method, args)`, `("run", store)`, `("wait", seconds)`, `("pause", seconds)` or
-    `("over", result)`.
+    `("io", method, args)`, `("run", store)`, `("renew", renewal)`, `("wait", seconds)`,
+    `("pause", seconds)` or `("over", result)`.
     """
 
     def start(self) -> tuple[Any, ...]: ...
@@ -206,6 +221,7 @@ class Steps:
     def raised(self, error: BaseException) -> tuple[Any, ...]: ...
     def waited(self) -> tuple[Any, ...]: ...
     def paused(self) -> tuple[Any, ...]: ...
+    def renewing(self, begun: bool) -> tuple[Any, ...]: ...
     def on_end(self, callback: Callable[[], object]) -> None: ...
     def ask_predicate(self, value: Any) -> Any: ...
     def ask_ttl(self, value: Any) -> Any: ...
@@ -243,4 +259,7 @@ def register_key_encoder(cls: type[_T], encoder: Callable[[_T], Any]) -> None:
     """
 
 def reset_counters() -> None: ...
+def seed_random(seed: int | None) -> None: ...
 def set_open_transactions(changing: int, snapshots: int) -> None: ...
+def tag_scope(text: str, family: bool = False) -> bytes: ...
+def tags_scope() -> bytes: ...

@@ -5,7 +5,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from django.views import View
 
-from cache_result.definition import SingleFlight
+from cache_result.definition import SingleFlight, Tags
+from cache_result.freshness import ErrorTypes, Seconds
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.responses.policy import STATUSES
 from cache_result.rules import InvalidationRule
@@ -42,6 +43,13 @@ def cache_result(  # type: ignore[overload-overlap]
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    fill_timeout: Seconds | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
+    tags: Tags = None,
 ) -> Decorator: ...
 @overload
 def cache_result(  # type: ignore[overload-overlap]
@@ -59,6 +67,13 @@ def cache_result(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    fill_timeout: Seconds | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
+    tags: Tags = None,
 ) -> Any:
     """Caches a function's result in the Django cache. ``@cache_result`` alone works too.
 
@@ -73,6 +88,19 @@ def cache_result(
     :param name: stable name of the function in keys, instead of module and qualified name.
     :param single_flight: among whom a fill is shared: ``"cluster"`` (all processes that share the
         backend), ``"process"``, or None.
+    :param stale_while_revalidate: for so many seconds after the ttl, callers get the old result at once while
+        the function runs in the background.
+    :param stale_if_error: for so many seconds after the ttl, callers get the old result if the function
+        raises.
+    :param error_types: the exceptions to which that applies; by default every ``Exception``.
+    :param fill_timeout: seconds that a caller waits for the function, in ``stale_if_error``, before he gets
+        the old result; the run goes on in the background.
+    :param early_refresh: True, or a number: a reader may have the function run in the background shortly
+        before the ttl is over; more than 1.0 is earlier.
+    :param jitter: the fraction by which ttls are shortened at most, at random.
+    :param tags: what else entries belong to, for ``invalidate_tags`` and rules: text, templates that name
+        arguments (``"user:{user_id}"``, ``"team:{user.team_id}"``), functions of the call's arguments that
+        return tags, or a list of those.
     :raises TypeError: for an option or a function of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -93,6 +121,13 @@ def cache_result(
             cache=cache,
             name=name,
             single_flight=single_flight,
+            stale_while_revalidate=stale_while_revalidate,
+            stale_if_error=stale_if_error,
+            error_types=error_types,
+            fill_timeout=fill_timeout,
+            early_refresh=early_refresh,
+            jitter=jitter,
+            tags=tags,
         )
 
     if _is_function(key_constructor):
@@ -117,6 +152,12 @@ def cache_response(  # type: ignore[overload-overlap]
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
+    tags: Tags = None,
 ) -> ViewDecorator: ...
 @overload
 def cache_response(key_constructor: type[ViewT], /) -> type[ViewT]: ...  # type: ignore[overload-overlap]
@@ -140,6 +181,12 @@ def cache_response(
     cache: str | None = None,
     name: str | None = None,
     single_flight: SingleFlight = "cluster",
+    stale_while_revalidate: Seconds | None = None,
+    stale_if_error: Seconds | None = None,
+    error_types: ErrorTypes | None = None,
+    early_refresh: bool | float = False,
+    jitter: float = 0,
+    tags: Tags = None,
 ) -> Any:
     """Caches the responses of a view: a function, a class, a method of one, an action of a viewset.
     ``@cache_response`` alone works too.
@@ -163,6 +210,13 @@ def cache_response(
     :param cache: alias in ``CACHES``; by default ``CACHE_RESULT["CACHE"]``.
     :param name: stable name of the view in keys, instead of module and qualified name.
     :param single_flight: as of :func:`cache_result`.
+    :param stale_while_revalidate: as of :func:`cache_result`, and said in ``Cache-Control``. The view runs
+        again for a request that was answered, once the response is closed.
+    :param stale_if_error: as of :func:`cache_result`, and said in ``Cache-Control``.
+    :param error_types: as of :func:`cache_result`.
+    :param early_refresh: as of :func:`cache_result`.
+    :param jitter: as of :func:`cache_result`.
+    :param tags: as of :func:`cache_result`; the arguments are those of the view.
     :raises TypeError: for an option or a view of the wrong kind.
     :raises ValueError: for an unsuitable value.
     :raises ImproperlyConfigured: for rules without the app in ``INSTALLED_APPS``.
@@ -183,6 +237,12 @@ def cache_response(
         cache=cache,
         name=name,
         single_flight=single_flight,
+        stale_while_revalidate=stale_while_revalidate,
+        stale_if_error=stale_if_error,
+        error_types=error_types,
+        early_refresh=early_refresh,
+        jitter=jitter,
+        tags=tags,
     )
 
 

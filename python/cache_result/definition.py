@@ -8,13 +8,16 @@ from typing import Any, Literal
 from asgiref.sync import iscoroutinefunction
 
 from cache_result import _core
+from cache_result.freshness import Freshness
 from cache_result.keys.constructors import KeyConstructor, KeyConstructorLike, make_constructor
 from cache_result.keys.fields import CacheKeyField
 from cache_result.keys.identity import function_id, label_of
 from cache_result.keys.parameters import parameter_specs
 from cache_result.rules import InvalidationRule
+from cache_result.tags import compile_tags
 
 SingleFlight = Literal["cluster", "process"] | None
+Tags = str | Callable[..., Any] | Iterable[str | Callable[..., Any]] | None
 _SINGLE_FLIGHT = ("cluster", "process", None)
 
 
@@ -41,7 +44,9 @@ def define(
     cache: str | None,
     name: str | None,
     single_flight: SingleFlight,
+    tags: Tags = None,
     *,
+    freshness: Freshness,
     run: Callable[..., Any] | None = None,
     parameters: Signature | None = None,
     identity: Callable[..., Any] | None = None,
@@ -50,6 +55,7 @@ def define(
 ) -> Definition:
     """Checks everything that can be checked at decoration.
 
+    :param freshness: what happens around the end of an entry's freshness.
     :param run: what is called in place of ``func``.
     :param parameters: of calls, where they are not those of ``func``.
     :param identity: the function after which entries are named, where it is not ``func``.
@@ -89,6 +95,8 @@ def define(
         fields,
         lifetime,
         predicate,
+        freshness.core,
+        compile_tags(tags, func, parameters, label),
     )
     return Definition(label, identifier, asynchronous, constructor, rules, core)
 

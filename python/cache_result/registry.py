@@ -164,7 +164,8 @@ def name_of(wrapper: "CachedWrapper[..., object]", rule: "InvalidationRule") -> 
 
 def _base_name(rule: "InvalidationRule") -> str:
     mapped = ",".join(f"{name}={path}" for name, path in sorted(rule.field_mapping.items()))
-    return f"{rule.model_label}({rule.invalidator_name or mapped})"
+    targets = ",".join([*filter(None, [mapped]), *(f"#{tag}" for tag in rule.tags)])
+    return f"{rule.model_label}({rule.invalidator_name or targets})"
 
 
 def rule_named(name: str) -> "tuple[CachedWrapper[..., object], InvalidationRule]":

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
+from cache_result.tags import Template, given_tags, parse
 
-def check_invalidator(invalidator: Any, mapping: Mapping[str, str], rewarm: bool) -> None:
+
+def check_invalidator(invalidator: Any, mapping: Mapping[str, str], tags: Any, rewarm: bool) -> None:
     """Whether a rule's ``invalidator`` can be one.
 
     :raises TypeError: for anything but a callable or text.
@@ -22,8 +24,29 @@ def check_invalidator(invalidator: Any, mapping: Mapping[str, str], rewarm: bool
         raise ValueError(f"{given}: give a dotted import path, as 'shop.caching.invalidate'")
     if mapping:
         raise ValueError(f"{given}: invalidator and field_mapping are mutually exclusive; give one of them")
+    if tags:
+        raise ValueError(f"{given}: invalidator and tags exclude each other; let it call invalidate_tags()")
     if rewarm:
         raise ValueError(f"{given}: rewarm=True needs field_mapping; let the invalidator call refresh()")
+
+
+def read_tags(given: Any, model: str) -> tuple[Template, ...]:
+    """The templates of a rule.
+
+    :raises TypeError: for anything but text, or a list of it.
+    :raises ValueError: for a template of which nobody knows the family.
+    """
+    what = f"InvalidationRule({model})"
+    found = []
+    for each in given_tags(given, what):
+        template = parse(each, what)
+        if template.family is None:
+            raise ValueError(
+                f"InvalidationRule(tags={given!r}): {each!r} needs a text with a colon before its fields, as "
+                "'user:{id}': a change that does not tell the values invalidates all tags that begin so"
+            )
+        found.append(template)
+    return tuple(found)
 
 
 def check_dispatching(dispatcher: Any, config: Any, batch: Any, raise_exception: Any) -> None:

@@ -3,24 +3,26 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from inspect import Parameter, Signature, isfunction
 from math import isfinite
 from typing import Any, Literal
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
-from django.utils.functional import LazyObject, Promise
 from django.utils.module_loading import import_string
 
 from cache_result.dispatching import Dispatcher, make_dispatcher
 from cache_result.forks import with_renewed_properties
-from cache_result.rule_options import arguments_of_view, check_dispatching, check_invalidator, name_of
-
-RuleMember = tuple[str, str, Callable[[Any], Any]]
-"""Argument, how it is read ("integer", "text", "field"), and the model field's reading of a value."""
+from cache_result.model_fields import RuleMember, field_of, is_generated, member
+from cache_result.rule_options import (
+    arguments_of_view,
+    check_dispatching,
+    check_invalidator,
+    name_of,
+    read_tags,
+)
+from cache_result.tags import Tag, Template
 
 
 @with_renewed_properties
@@ -34,6 +36,11 @@ class InvalidationRule:
         ``{"user_id": "id"}`` or ``{"country_code": "country.code"}``. May be empty only for functions
         without parameters. When a mapped value changes, the calls of the old and of the new one are
         invalidated: the old one as the instance was loaded, else the whole function.
+    :param tags: tags that change with the instance, in entries of any function that uses the same cache:
+        templates of values of the instance, as ``["user:{id}", "team:{team.slug}"]``. Old and new values
+        count, as those of ``field_mapping``. What is not known invalidates all tags that begin
+        with the same text before the first colon. A rule with tags and no ``field_mapping`` invalidates
+        these tags only.
     :param require_args: mapped values that must not be None for the rule to fire: True means all of
         them, False none, a list those of these arguments. Calls that were given None, or a collection,
         are invalidated in any case.
@@ -71,7 +78,9 @@ class InvalidationRule:
     dispatcher_config: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
     raise_exception: bool | None = None
+    tags: str | Sequence[str] = ()
     invalidator_name: str = field(init=False, default="", repr=False)
+    templates: tuple[Template, ...] = field(init=False, default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
@@ -94,7 +103,15 @@ class InvalidationRule:
                 'paths, as {"user_id": "id"}'
             )
         object.__setattr__(self, "field_mapping", dict(mapping))
-        check_invalidator(self.invalidator, self.field_mapping, self.rewarm)
+        templates = read_tags(self.tags, self.model_label)
+        object.__setattr__(self, "tags", tuple(template.text for template in templates))
+        object.__setattr__(self, "templates", templates)
+        if templates and self.rewarm and not mapping:
+            raise ValueError(
+                f"InvalidationRule(rewarm=True, tags={self.tags!r}): rewarm=True needs field_mapping, as "
+                "tags name no calls"
+            )
+        check_invalidator(self.invalidator, self.field_mapping, templates, self.rewarm)
         check_dispatching(self.dispatcher, self.dispatcher_config, self.batch, self.raise_exception)
         object.__setattr__(self, "invalidator_name", name_of(self.invalidator))
         object.__setattr__(self, "dispatcher_config", dict(self.dispatcher_config))
@@ -168,10 +185,11 @@ class InvalidationRule:
         known = arguments_of_view(parameters) if of_view else known
         if known[:1] in (["self"], ["cls"]):
             known = known[1:]
-        if known and not self.field_mapping and self.invalidator is None:
+        if known and not self.field_mapping and self.invalidator is None and not self.tags:
             raise ValueError(
                 f"cache_result: a rule for {self.model_label} on {label}, which has parameters, must declare "
-                f'either `field_mapping=` or `invalidator=`, as field_mapping={{"{known[0]}": "id"}}'
+                f'either `field_mapping=` or `invalidator=`, as field_mapping={{"{known[0]}": "id"}}, '
+                "or `tags=`"
             )
         if self.dispatcher is not None:
             # `manage.py check` tells of a package that is missing.
@@ -207,11 +225,45 @@ class InvalidationRule:
 
     @cached_property
     def maps_generated(self) -> bool:
-        """Whether the database computes one of the mapped values. Needs loaded models."""
-        fields = [
-            field_of(self.resolved_model, path.partition(".")[0]) for path in self.field_mapping.values()
-        ]
+        """Whether the database computes one of the values. Needs loaded models."""
+        fields = [field_of(self.resolved_model, path.partition(".")[0]) for path in self.paths.values()]
         return any(field is not None and is_generated(field) for field in fields)
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """What of an instance tells the rule's targets: mapped arguments, and fields of tags in braces."""
+        fields = {field.key: field.source for template in self.templates for field in template.fields}
+        return {**self.field_mapping, **fields}
+
+    def mapped(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the values that are arguments."""
+        return {name: values[name] for name in self.field_mapping}
+
+    def tags_of(self, values: Mapping[str, Any] | None) -> list[Tag]:
+        """The tags that change with these values; whole families where they do not tell."""
+        found = []
+        for template in self.templates:
+            try:
+                found.append(template.tag(self._read(values or {})))
+            except Exception:
+                family = template.family
+                assert family is not None  # or the template was refused
+                found.append(family)
+        return found
+
+    def _read(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as their fields read them: what was assigned may be of another type."""
+        found = {}
+        for key, value in values.items():
+            if key in self._readers:
+                read = self._readers[key](value)
+                found[key] = value if read is None else read
+        return found
+
+    @cached_property
+    def _readers(self) -> dict[str, Callable[[Any], Any]]:
+        paths = {key: path for key, path in self.paths.items() if key not in self.field_mapping}
+        return {key: member(self.resolved_model, key, path)[2] for key, path in paths.items()}
 
     @property
     def model_label(self) -> str:
@@ -242,17 +294,17 @@ class InvalidationRule:
     @cached_property
     def members(self) -> list[RuleMember]:
         """How each mapped argument is read, sorted by name. Needs loaded models."""
-        return [_member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
+        return [member(self.resolved_model, name, path) for name, path in sorted(self.field_mapping.items())]
 
     def missing_paths(self) -> list[str]:
-        """Mapped paths whose first step is no single value of the model: not there, a method, or many rows.
+        """Paths whose first step is no single value of the model: not there, a method, or many rows.
 
         :raises LookupError: when there is no such model.
         """
         model = self.resolved_model
         many = {f.name for f in model._meta.get_fields() if f.many_to_many or f.one_to_many}
         known = {"pk", *(f.name for f in model._meta.get_fields())} - many
-        firsts = {path: path.partition(".")[0] for path in self.field_mapping.values()}
+        firsts = {path: path.partition(".")[0] for path in self.paths.values()}
         return [
             path
             for path, first in firsts.items()
@@ -272,10 +324,10 @@ class InvalidationRule:
 
     @cached_property
     def _steps(self) -> list[tuple[str, list[str]]]:
-        return [(name, path.split(".")) for name, path in self.field_mapping.items()]
+        return [(name, path.split(".")) for name, path in self.paths.items()]
 
     def values(self, instance: Any) -> dict[str, Any] | None:
-        """The mapped values of ``instance``; None when one cannot be told (an expression, a missing
+        """The values of ``instance`` at the paths; None when one cannot be told (an expression, a missing
         relation), so that the rule cannot name a scope."""
         found: dict[str, Any] = {}
         for name, steps in self._steps:
@@ -291,78 +343,3 @@ class InvalidationRule:
                 return None
             found[name] = value
         return found
-
-
-def _member(model: type[models.Model], name: str, path: str) -> RuleMember:
-    found = _field_at(model, path)
-    if found is None:
-        return (name, "field", plain)
-    reading = "field"
-    to_python = type(found).to_python
-    if to_python is models.IntegerField.to_python:
-        reading = "integer"
-    elif to_python in {models.CharField.to_python, models.TextField.to_python}:
-        reading = "text"
-    return (name, reading, _reader(found))
-
-
-def _field_at(model: type[models.Model], path: str) -> "models.Field[Any, Any] | None":
-    """The concrete field that a dotted path ends in; None for properties and the like."""
-    owner: Any = model
-    found: Any = None
-    for part in path.split("."):
-        if owner is None or isinstance(owner, str):
-            return None  # a relation of an abstract model may not be resolved
-        try:
-            found = owner._meta.pk if part == "pk" else owner._meta.get_field(part)
-        except FieldDoesNotExist:
-            return None
-        owner = found.related_model if found.is_relation else None
-    while found is not None and getattr(found, "remote_field", None) and hasattr(found, "target_field"):
-        found = found.target_field
-    return found if isinstance(found, models.Field) else None
-
-
-def field_of(model: type[models.Model], name: str) -> "models.Field[Any, Any] | None":
-    """The concrete field that is called so, by ``name`` or ``attname``; None for anything else."""
-    if name == "pk":
-        return model._meta.pk
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return None
-    return field if isinstance(field, models.Field) and field.concrete and not field.many_to_many else None
-
-
-def is_generated(field: "models.Field[Any, Any]") -> bool:
-    """Whether the database computes the field's value, so that an instance has an outdated one."""
-    return bool(getattr(field, "generated", False))
-
-
-def _reader(target: "models.Field[Any, Any]") -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if isinstance(value, models.Model) and isinstance(value, target.model):
-            value = getattr(value, target.attname)
-        value = plain(value)
-        if value is None:
-            return None
-        try:
-            return target.to_python(value)
-        except Exception:
-            return None  # no single value: the rule's other scope
-
-    return read
-
-
-def plain(value: Any) -> Any:
-    """What a lazy object, an enum member or an instance stands for."""
-    if isinstance(value, LazyObject):
-        value = value.__reduce__()[1][0]
-    elif isinstance(value, Promise):
-        function, args, kwargs = value.__reduce__()[1][:3]  # type: ignore[misc]
-        value = function(*args, **kwargs)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, models.Model):
-        return value.pk
-    return value

@@ -36,17 +36,18 @@ class CacheInfo(NamedTuple):
     """Calls that were not. Those that waited for another caller's run are among them, those that only
     looked and found nothing, and those made while the backend was out of reach."""
     stale: int
-    """Calls that were answered from the cache past the entry's time. As yet there are none."""
+    """Calls that were answered from the cache past the entry's time."""
     refreshes: int
     """Calls of ``refresh``, and those that a rule with ``rewarm=True`` makes."""
     bypassed: int
     """Calls in which the cache took no part: ``bypass_cache``, ``ENABLED = False``, and calls of a
     transaction that has written, or of a scope that is being changed."""
     fills: int
-    """Results that were stored."""
+    """Results that were stored, by calls and in the background."""
     waited: int
     """Calls that got what another call of this process computed, or its exception. They are misses."""
     errors: int
-    """Runs of the function that raised an ``Exception``. Their calls are misses, refreshes or bypassed."""
+    """Runs of the function that raised an ``Exception``. Their calls are misses, refreshes or bypassed; stale
+    where an old result stood in; and runs in the background are no calls."""
     time_saved: float
-    """Seconds: for each hit, how long the run had taken whose result it got."""
+    """Seconds: for each hit and each stale answer, how long the run had taken whose result it got."""

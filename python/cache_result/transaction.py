@@ -213,6 +213,12 @@ def is_touched(scopes: list[bytes]) -> bool:
     return any(t.targets is not None and t.targets.touch(scopes) for t in _visible())
 
 
+def forget() -> None:
+    """The running code comes from a caller whose transactions and blocks it has no part in."""
+    _seen.set(())
+    _diversion.set(None)
+
+
 def _visible() -> list[Transaction]:
     """Open transactions of this thread's connections and of this context."""
     found = {transaction for transaction in _seen.get() if not transaction.over}

@@ -24,13 +24,16 @@ from django.template.response import ContentNotRenderedError
 
 from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
-from cache_result.definition import Definition, SingleFlight, define
+from cache_result.definition import Definition, SingleFlight, Tags, define
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
+from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
+from cache_result.keys.identity import label_of
 from cache_result.keyspace import delete_previous_versions
+from cache_result.model_fields import RuleMember
 from cache_result.reports import logger, tell, too_large
-from cache_result.rules import InvalidationRule, RuleMember
+from cache_result.rules import InvalidationRule
 from cache_result.signals import cache_invalidated
 from cache_result.status import CacheInfo, CacheStatus
 from cache_result.storage import Storage, get_storage
@@ -74,9 +77,36 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         cache: str | None = None,
         name: str | None = None,
         single_flight: SingleFlight = "cluster",
+        stale_while_revalidate: Seconds | None = None,
+        stale_if_error: Seconds | None = None,
+        error_types: ErrorTypes | None = None,
+        fill_timeout: Seconds | None = None,
+        early_refresh: bool | float = False,
+        jitter: float = 0,
+        tags: Tags = None,
     ) -> "CachedWrapper[P, T]":
+        freshness = check_freshness(
+            ttl,
+            stale_while_revalidate,
+            stale_if_error,
+            error_types,
+            fill_timeout,
+            early_refresh,
+            jitter,
+            label_of(func),
+        )
         definition = define(
-            func, key_constructor, ttl, invalidates_on, cache_if, cache_unless, cache, name, single_flight
+            func,
+            key_constructor,
+            ttl,
+            invalidates_on,
+            cache_if,
+            cache_unless,
+            cache,
+            name,
+            single_flight,
+            tags,
+            freshness=freshness,
         )
         if cls is CachedWrapper:
             cls = cast(Any, AsyncCachedWrapper if definition.asynchronous else SyncCachedWrapper)
@@ -243,6 +273,21 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         raise TypeError("use SyncCachedWrapper or AsyncCachedWrapper")
 
+    # What runs in the background.
+
+    def _invoke_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return cast(Any, self.func)(*args, **kwargs)
+
+    def _set_apart(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Parts the code that runs in this context from the caller; the arguments to call with."""
+        return args, kwargs
+
+    def _when_free(self, begin: Callable[[], bool]) -> bool:
+        """Calls ``begin`` once the caller needs nothing any more that the background uses, too: now."""
+        return begin()
+
     # What the Rust core calls.
 
     def _bind(self) -> tuple[Any, ...]:
@@ -293,6 +338,20 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             self.label,
             str(error).rstrip("."),
             remedy,
+        )
+
+    def _spared(self, error: Exception) -> None:
+        logger.error(
+            "cache_result: %s raised; its last result is served instead, and it is left alone for a while",
+            self.label,
+            exc_info=error,
+        )
+
+    def _not_renewed(self, error: Exception) -> None:
+        logger.error(
+            "cache_result: %s raised in the background; it is left alone for a while",
+            self.label,
+            exc_info=error,
         )
 
     def _too_large(self, size: int, most: int) -> None:

@@ -16,9 +16,27 @@ const DOUBTS: usize = 16;
 /// What came of asking for the lease.
 pub(super) enum Claim<E> {
     Leased(Held, Own),
+    /// Somebody else has it, and this call does not wait.
+    Taken,
     Unleased,
-    Found { entry: E, times: Times, payload: usize },
+    Found {
+        entry: E,
+        times: Times,
+        payload: usize,
+    },
     TimedOut,
+}
+
+/// How a call goes about the lease.
+pub(super) struct Way {
+    /// When the call began.
+    pub began: Instant,
+    /// The own token of the entry that is to be served meanwhile, if there is one.
+    pub kept: Option<Token>,
+    /// When that was stored, if it is to be made anew although its time is not over.
+    pub but: Option<i64>,
+    /// Whether it waits for who has it.
+    pub waits: bool,
 }
 
 /// A lease that this call holds.
@@ -29,17 +47,18 @@ pub(super) struct Held {
 
 impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     /// Takes the lease, or waits for what its holder stores.
-    pub(super) async fn claim(&self, tokens: &mut Vec<Option<Token>>, began: Instant) -> Claim<E> {
-        let mut own = Own::Drawn(Token::fresh());
+    pub(super) async fn claim(&self, tokens: &mut Vec<Option<Token>>, way: &Way) -> Claim<E> {
+        let mut own = way.kept.map_or_else(|| Own::Drawn(Token::fresh()), Own::Kept);
         let mut pause = FIRST_PAUSE;
         let mut doubts = 0;
         'claim: loop {
             let lease = self.target.lease_key(tokens);
             let held = Held { key: lease.clone(), since: Instant::now() };
             match self.port.ask(Ask::Claim { lease: lease.clone(), own: own.token() }).await {
-                Answer::Taken => {}
+                Answer::Taken if way.waits => {}
+                Answer::Taken => return Claim::Taken,
                 Answer::Snapshot(Some(snapshot)) => {
-                    if let Some((times, payload)) = self.target.check(&snapshot) {
+                    if let Some((times, payload)) = self.target.fresh(&snapshot, way.but) {
                         self.release(held, false).await;
                         let entry = snapshot.entry.expect("a valid entry is there");
                         return Claim::Found { entry, times, payload };
@@ -50,7 +69,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 _ => return Claim::Unleased,
             }
             loop {
-                if began.elapsed() >= self.target.flight_timeout {
+                if way.began.elapsed() >= self.target.flight_timeout {
                     return Claim::TimedOut;
                 }
                 self.port.ask(Ask::Pause { seconds: pause }).await;
@@ -58,7 +77,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 let Some(snapshot) = self.read(Some(lease.clone())).await else {
                     return Claim::Unleased;
                 };
-                if let Some((times, payload)) = self.target.check(&snapshot) {
+                if let Some((times, payload)) = self.target.fresh(&snapshot, way.but) {
                     let entry = snapshot.entry.expect("a valid entry is there");
                     return Claim::Found { entry, times, payload };
                 }

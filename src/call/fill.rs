@@ -6,21 +6,52 @@ use super::{Landing, Outcome, Status, Times};
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::flight::{RefreshTurn, Ticket};
-use crate::index::{ScopeId, Token};
+use crate::index::{Recorded, ScopeId, Token};
 use crate::port::{Answer, Ask, Ran, Storable};
+use smallvec::SmallVec;
 use std::time::Instant;
 
 /// How often missing tokens are made before the call runs without storing.
 const CREATION_ATTEMPTS: usize = 2;
 /// By how much the clocks of two hosts may differ (ms).
-const SKEW_MS: i64 = 2000;
+pub(super) const SKEW_MS: i64 = 2000;
 
 /// What a fill carries along.
 pub(super) struct Fill<V: Clone> {
-    pub ticket: Option<Ticket<Landing<V>>>,
+    /// Of those who wait for it.
+    pub tickets: SmallVec<[Ticket<Landing<V>>; 1]>,
     pub lease: Option<Held>,
     pub turn: Option<RefreshTurn<Landing<V>>>,
     pub status: Status,
+    /// Whether there is an entry that is served meanwhile, or if the function fails.
+    pub replaces: bool,
+    /// When the entry was stored that a run in the background is to replace.
+    pub seen: Option<i64>,
+}
+
+impl<V: Clone> Fill<V> {
+    pub(super) fn new(status: Status) -> Self {
+        Self {
+            tickets: SmallVec::new(),
+            lease: None,
+            turn: None,
+            status,
+            replaces: false,
+            seen: None,
+        }
+    }
+
+    fn arm(&self, fence: &[Token]) {
+        for ticket in &self.tickets {
+            ticket.arm(fence.to_vec());
+        }
+    }
+
+    fn land(&mut self, landing: &Landing<V>) {
+        for ticket in self.tickets.drain(..) {
+            ticket.land(landing.clone());
+        }
+    }
 }
 
 /// The token of the entry's own scope under which a fill stores.
@@ -41,13 +72,23 @@ impl Own {
 }
 
 impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
-    pub(super) async fn fill_unshared(self, mut tokens: Vec<Option<Token>>) -> Outcome<E, V> {
+    pub(super) async fn fill_unshared(
+        self,
+        mut tokens: Vec<Option<Token>>,
+        stale: bool,
+    ) -> Outcome<E, V> {
         if !self.complete(&mut tokens).await {
-            return self.alone(Status::Miss, None).await;
+            return self.alone(Status::Miss).await;
         }
-        let fill = Fill { ticket: None, lease: None, turn: None, status: Status::Miss };
-        let own = self.own();
+        let fill = Fill { replaces: stale, ..Fill::new(Status::Miss) };
+        let own = self.own_of(stale, &tokens);
         self.fill(tokens, own, fill).await
+    }
+
+    /// The token of its own under which a fill stores: with a `stale` entry the one that this has.
+    pub(super) fn own_of(&self, stale: bool, tokens: &[Option<Token>]) -> Own {
+        let current = tokens.last().copied().flatten();
+        current.filter(|_| stale).map_or_else(|| self.own(), Own::Kept)
     }
 
     /// The token of its own under which a fill stores that replaces nothing valid. Where this process keeps
@@ -64,8 +105,9 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         self,
         tokens: Vec<Option<Token>>,
         own: Own,
-        fill: Fill<V>,
+        mut fill: Fill<V>,
     ) -> Outcome<E, V> {
+        let own = self.prolonged(own).await;
         let shared = &tokens[..self.target.scopes.len()];
         let mut fence: Vec<Token> = shared.iter().copied().flatten().collect();
         fence.push(own.token());
@@ -74,64 +116,80 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             if let Some(lease) = fill.lease {
                 self.release(lease, true).await;
             }
-            drop(fill.ticket);
-            return self.alone(Status::Bypass, None).await;
+            drop(fill.tickets);
+            return self.alone(Status::Bypass).await;
         }
         if !self.sees(&tokens) {
             // Something has changed since the call began. Whoever waits can do better.
             if let Some(lease) = fill.lease {
                 self.release(lease, false).await;
             }
-            drop(fill.ticket);
-            return self.alone(Status::Bypass, None).await;
+            drop(fill.tickets);
+            return self.alone(Status::Bypass).await;
         }
         if !self.arm(own).await {
-            return self.run_unstored(fill.status, fill).await;
+            return self.run_unstored(fill).await;
         }
-        if let Some(ticket) = &fill.ticket {
-            ticket.arm(fence.clone());
-        }
+        fill.arm(&fence);
+        let watch = self.watch().await;
         let began = Instant::now();
-        let share = fill.ticket.is_some();
+        let share = !fill.tickets.is_empty();
         match self.port.ask(Ask::Run { store: true, share }).await {
             Answer::Ran(Ran::Returned { value, storable }) => {
                 let fill_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
-                let times = match storable {
-                    Some(storable) if fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => {
-                        self.store(storable, fence, fill_us).await
+                let Some(recorded) = self.recorded(&watch, &fill.tickets).await else {
+                    // Nobody knows whether this is what it would be now: no other caller gets it.
+                    if let Some(lease) = fill.lease {
+                        self.release(lease, false).await;
                     }
-                    Some(_) => None,
+                    return Outcome::Value {
+                        value,
+                        times: None,
+                        status: fill.status,
+                        shared: false,
+                    };
+                };
+                let times = match storable {
+                    Some(_) if !fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => None,
+                    Some(_) if self.would_displace(fill.seen, &fence).await => None,
+                    Some(storable) => self.store(storable, (&fence, &recorded), fill_us).await,
                     None => {
-                        if fill.status == Status::Refresh {
+                        if fill.status == Status::Refresh || fill.replaces {
                             self.port.ask(Ask::Forget).await;
                         }
                         None
                     }
                 };
-                if let Some(ticket) = fill.ticket {
-                    ticket.land(Landing::Value { value: value.clone(), times });
+                if self.target.windows.any() {
+                    self.backoffs.succeeded(&self.target.key);
                 }
+                fill.land(&Landing::Value { value: value.clone(), times });
                 if let Some(lease) = fill.lease {
                     self.release(lease, times.is_none()).await;
                 }
                 Outcome::Value { value, times, status: fill.status, shared: false }
             }
-            other => self.failed(other, fill).await,
+            other => {
+                if matches!(other, Answer::Ran(Ran::Raised { .. }))
+                    && self.recorded(&watch, &fill.tickets).await.is_none()
+                {
+                    // Nobody knows whether it would still be raised.
+                    fill.tickets.clear();
+                }
+                self.failed(other, fill).await
+            }
         }
     }
 
     /// Runs the function for this caller and those on board; nothing is stored.
-    pub(super) async fn run_unstored(self, status: Status, fill: Fill<V>) -> Outcome<E, V> {
-        if let Some(ticket) = &fill.ticket {
-            // No generations are known, so only who called before the run may have its result.
-            ticket.arm(Vec::new());
-        }
-        let share = fill.ticket.is_some();
+    pub(super) async fn run_unstored(self, mut fill: Fill<V>) -> Outcome<E, V> {
+        // No generations are known, so only who called before the run may have its result.
+        fill.arm(&[]);
+        let status = fill.status;
+        let share = !fill.tickets.is_empty();
         match self.port.ask(Ask::Run { store: false, share }).await {
             Answer::Ran(Ran::Returned { value, .. }) => {
-                if let Some(ticket) = fill.ticket {
-                    ticket.land(Landing::Value { value: value.clone(), times: None });
-                }
+                fill.land(&Landing::Value { value: value.clone(), times: None });
                 if let Some(lease) = fill.lease {
                     self.release(lease, true).await;
                 }
@@ -141,20 +199,17 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         }
     }
 
-    pub(super) async fn alone(
-        self,
-        status: Status,
-        ticket: Option<Ticket<Landing<V>>>,
-    ) -> Outcome<E, V> {
-        self.run_unstored(status, Fill { ticket, lease: None, turn: None, status }).await
+    /// Runs the function for this caller alone; nothing is stored.
+    pub(super) async fn alone(self, status: Status) -> Outcome<E, V> {
+        self.run_unstored(Fill::new(status)).await
     }
 
-    pub(super) async fn failed(&self, answer: Answer<E, V>, fill: Fill<V>) -> Outcome<E, V> {
-        let (error, all) = match answer {
+    pub(super) async fn failed(&self, answer: Answer<E, V>, mut fill: Fill<V>) -> Outcome<E, V> {
+        let (error, all, spares) = match answer {
             Answer::Ran(Ran::Private { value }) => {
-                // The transaction wrote while the function ran. Dropping the ticket sends those
+                // The transaction wrote while the function ran. Dropping the tickets sends those
                 // who wait to compute for themselves.
-                drop(fill.ticket);
+                drop(fill.tickets);
                 if let Some(lease) = fill.lease {
                     self.release(lease, false).await;
                 }
@@ -165,18 +220,28 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                     shared: false,
                 };
             }
-            Answer::Ran(Ran::Raised { error }) => (error, true),
-            Answer::Ran(Ran::Interrupted { error }) => (error, false),
+            Answer::Ran(Ran::Raised { error, spares }) => (error, true, spares),
+            Answer::Ran(Ran::Interrupted { error }) => (error, false, false),
             _ => unreachable!("a run answers with what it ran"),
         };
-        if let Some(ticket) = fill.ticket
-            && all
-        {
-            ticket.land(Landing::Error(error.clone()));
+        if all {
+            if fill.replaces {
+                self.backoffs.failed(self.target.key, clock::now_ms(), spares);
+            }
+            fill.land(&Landing::Error { error: error.clone(), spares });
+        } else {
+            drop(fill.tickets);
         }
         if let Some(lease) = fill.lease {
-            // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one.
-            self.release(lease, all).await;
+            // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one. For a run
+            // in the background nobody waits.
+            self.release(lease, all && fill.seen.is_none()).await;
+        }
+        if spares
+            && fill.status == Status::Miss
+            && let Some(found) = self.spare().await
+        {
+            return found.outcome(Some(error));
         }
         Outcome::Error { error, status: fill.status, shared: false }
     }
@@ -196,7 +261,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     /// his next transactions can store.
     pub(super) async fn without_storing(self, mut tokens: Vec<Option<Token>>) -> Outcome<E, V> {
         self.create(&mut tokens, self.target.scopes.len() + 1).await;
-        self.alone(Status::Bypass, None).await
+        self.alone(Status::Bypass).await
     }
 
     /// Makes the tokens that are missing, the own one aside. False: the call cannot store.
@@ -241,24 +306,40 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         matches!(self.port.ask(Ask::Arm { own }).await, Answer::Done(true))
     }
 
+    /// The own token that stays lives as long as a new one would. If that cannot be had a new one is drawn.
+    async fn prolonged(&self, own: Own) -> Own {
+        let windows = self.target.windows.any();
+        if self.target.index.is_some() || !windows || matches!(own, Own::Drawn(_)) {
+            return own;
+        }
+        match self.port.ask(Ask::Prolong { own: own.token() }).await {
+            Answer::Done(true) => own,
+            _ => Own::Drawn(Token::fresh()),
+        }
+    }
+
     pub(super) async fn store(
         &self,
         storable: Storable<E>,
-        fence: Vec<Token>,
+        (fence, recorded): (&[Token], &[Recorded]),
         fill_us: u32,
     ) -> Option<Times> {
         let cached_at = clock::now_ms();
-        let expires_at = storable.ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
+        let windows = &self.target.windows;
+        let ttl_ms = storable.ttl_ms.map(|ttl| windows.jittered(ttl));
+        let expires_at = ttl_ms.map(|ttl| cached_at.saturating_add(ttl));
         let header = Header {
             plan: self.target.plan,
             origin: self.target.origin,
             cached_at,
             expires_at,
             fill_us,
-            tokens: &fence,
+            tokens: fence,
+            recorded,
         };
         let sealed = entry::seal(&header, storable.payload.as_ref());
-        let ask = Ask::Store { entry: sealed, timeout_ms: storable.ttl_ms };
+        let timeout_ms = ttl_ms.map(|ttl| ttl.saturating_add(windows.longest()));
+        let ask = Ask::Store { entry: sealed, timeout_ms };
         let stored = matches!(self.port.ask(ask).await, Answer::Done(true));
         stored.then_some(Times { cached_at, expires_at, fill_us })
     }

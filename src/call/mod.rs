@@ -4,13 +4,18 @@
 
 mod claim;
 mod fill;
+mod recorded;
+mod renew;
 mod run;
 mod target;
 #[cfg(test)]
 mod tests;
+mod windows;
 
+pub use renew::Renewal;
 pub use run::{Call, First, Surroundings};
 pub use target::{Target, valid_in, valid_with};
+pub use windows::{Standing, Windows};
 
 /// Among whom a fill is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub enum Mode {
     Refresh,
     /// The function, and no cache at all.
     Bypass,
+    /// A new value in the background, stored over the old one, which is served meanwhile.
+    Renew,
 }
 
 /// How a call resolved (`CacheStatus`).
@@ -43,6 +50,8 @@ pub enum Status {
     Hit,
     /// Computed by this call or one that it waited for.
     Miss,
+    /// From the cache, past its time.
+    Stale,
     /// Computed without the cache.
     Bypass,
     /// Computed because a refresh was asked for.
@@ -65,14 +74,15 @@ pub struct Times {
 pub enum Landing<V> {
     /// A value, and its times if it was stored.
     Value { value: V, times: Option<Times> },
-    /// The function's exception.
-    Error(V),
+    /// The function's exception, and whether a stale value spares it.
+    Error { error: V, spares: bool },
 }
 
 /// How a call ended.
 pub enum Outcome<E, V> {
-    /// A valid entry: its bytes, its header, and where the payload starts.
-    Hit { entry: E, times: Times, payload: usize },
+    /// A valid entry: its bytes, its header, where the payload starts, and whether its time is over. `spared`
+    /// is the exception for which it stands in, if this call's run has raised one.
+    Found { entry: E, times: Times, payload: usize, status: Status, spared: Option<V> },
     /// A computed value. `shared` means that another caller computed it.
     Value { value: V, times: Option<Times>, status: Status, shared: bool },
     /// The function's exception. `shared` means that another caller got it from the function.

@@ -1,6 +1,6 @@
 //! What a call is about, and when an entry is valid for it.
 
-use super::{Sharing, Times};
+use super::{Sharing, Times, Windows};
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::flight::Crew;
@@ -31,8 +31,12 @@ pub struct Target {
     pub flight_timeout: Duration,
     /// How long a lease lasts.
     pub lease_timeout: Duration,
+    /// Whether the function is known to add tags while it runs.
+    pub adds_tags: bool,
     /// Sequence number from before the first read.
     pub started: u64,
+    /// What happens around the end of an entry's freshness.
+    pub windows: Windows,
 }
 
 impl Target {
@@ -47,7 +51,20 @@ impl Target {
         }
     }
 
-    /// The times of the snapshot's entry and where its payload starts, if it is valid.
+    /// [`Target::check`] of an entry whose time is not over, other than the one that was stored at `but`.
+    pub(super) fn fresh<E: AsRef<[u8]>>(
+        &self,
+        snapshot: &Snapshot<E>,
+        but: Option<i64>,
+    ) -> Option<(Times, usize)> {
+        let now = clock::now_ms();
+        self.check(snapshot).filter(|(times, _)| {
+            times.expires_at.is_none_or(|end| now < end) && but != Some(times.cached_at)
+        })
+    }
+
+    /// The times of the snapshot's entry, which may be over, and where its payload starts, if nothing has
+    /// invalidated it.
     pub(super) fn check<E: AsRef<[u8]>>(&self, snapshot: &Snapshot<E>) -> Option<(Times, usize)> {
         let entry = snapshot.entry.as_ref()?.as_ref();
         match &self.index {
@@ -71,8 +88,8 @@ impl Target {
     }
 }
 
-/// An entry's times and where its payload starts, if it is valid: this plan's, not expired, and
-/// every generation that it carries still `current`. Scopes come in order, the own one last.
+/// An entry's times and where its payload starts, if it is valid: this plan's, and every generation that it
+/// carries still `current`. Scopes come in order, the own one last. Its time may be over.
 fn valid(
     entry: &[u8],
     plan: u64,
@@ -81,9 +98,6 @@ fn valid(
 ) -> Option<(Times, usize)> {
     let (header, payload) = entry::open(entry)?;
     if header.plan != plan || header.tokens.len() != scopes + 1 {
-        return None;
-    }
-    if header.expires_at.is_some_and(|at| at <= clock::now_ms()) {
         return None;
     }
     let all = header.tokens.iter().enumerate().all(|(at, token)| current(at) == Some(*token));

@@ -1,6 +1,7 @@
 //! The flow against a shared backend that is a map.
 
-use super::{Call, First, Landing, Mode, Outcome, Sharing, Status, Surroundings, Target};
+use super::{Call, First, Landing, Mode, Outcome, Sharing, Status, Surroundings, Target, Windows};
+use crate::backoff::Backoffs;
 use crate::flight::{Crew, Flights, next_sequence};
 use crate::index::{ScopeId, Token};
 use crate::key::Digest;
@@ -64,7 +65,10 @@ impl Backend {
                 Answer::Done(true)
             }
             Ask::Pause { .. } => Answer::Done(true),
-            Ask::Run { .. } | Ask::Wait { .. } => return None,
+            Ask::Added => Answer::Scopes(Vec::new()),
+            Ask::Ensure { .. } => Answer::Tokens(None),
+            Ask::Prolong { own } => Answer::Done(self.tokens.get(&OWN) == Some(own)),
+            Ask::Run { .. } | Ask::Wait { .. } | Ask::Renew { .. } => return None,
         })
     }
 }
@@ -80,11 +84,17 @@ fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
         crew: Crew::Task,
         flight_timeout: Duration::from_mins(1),
         lease_timeout: Duration::from_mins(1),
+        adds_tags: false,
         started: next_sequence(),
+        windows: Windows::default(),
     };
     let flights = Arc::clone(flights);
     let surroundings = Surroundings::default();
-    Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, First::Unread))
+    Flow::new(move |port| {
+        let (renewals, backoffs) = (Table::default(), Arc::<Backoffs>::default());
+        let call = Call { target, surroundings, flights, renewals, backoffs, port, renewal: None };
+        call.run(mode, First::Unread)
+    })
 }
 
 fn returned(value: u32) -> Answer<Bytes, u32> {
@@ -112,7 +122,7 @@ fn advance(
 fn value(progress: &Progress<Bytes, u32>) -> Option<(u32, Status)> {
     match progress {
         Progress::Over(Outcome::Value { value, status, .. }) => Some((*value, *status)),
-        Progress::Over(Outcome::Hit { entry, payload, .. }) => {
+        Progress::Over(Outcome::Found { entry, payload, .. }) => {
             let bytes = entry[*payload..].try_into().expect("four bytes");
             Some((u32::from_le_bytes(bytes), Status::Hit))
         }

@@ -6,6 +6,7 @@ mod memory;
 mod process;
 mod slots;
 mod table;
+mod tag;
 mod token;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use host::{HostError, Place};
 pub use process::ProcessIndex;
 pub use table::Table;
+pub use tag::Recorded;
 pub use token::{ScopeId, Token};
 
 /// Where the generations of an in-process cache are.

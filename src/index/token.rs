@@ -6,6 +6,7 @@ use crate::world;
 
 /// Names a scope in 128 bits. Two scopes that met would only be invalidated together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub struct ScopeId(pub [u8; 16]);
 
 impl ScopeId {

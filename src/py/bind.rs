@@ -71,7 +71,7 @@ impl Signature {
     }
 
     /// The parameters' names in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.parameters.iter().map(|p| p.text.as_str())
     }
 

@@ -38,7 +38,7 @@ pub struct Binding {
     pub index: Option<Arc<dyn Generations>>,
     /// Our own in-process store, which calls use without asking the storage.
     pub memory: Option<Remembered>,
-    /// Whether the arguments that rules map are in the key as they are, so that a key has one set of scopes.
+    /// Whether what rules map and tags name is in the key as it is, so that a key has one set of scopes.
     pub covered: bool,
     sharing: Sharing,
     flight_timeout: Duration,
@@ -63,11 +63,16 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// The valid entry of a call, by its canonical bytes.
+    /// The entry of a call, by its canonical bytes, if it is valid without further thought.
     #[inline(always)]
     #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         self.view.call(&self.family, canonical)
+    }
+
+    /// The entry of a call, be it past its time.
+    pub fn kept_call(&self, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
+        self.view.kept_call(&self.family, canonical)
     }
 
     /// Removes the entry of a call.
@@ -91,7 +96,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// What the flow is about.
-    pub fn target(&self, binding: &Binding, crew: Crew) -> Target {
+    pub fn target(&self, binding: &Binding, crew: Crew, wrapper: &Wrapper) -> Target {
         Target {
             key: self.parts.key,
             plan: self.fingerprint,
@@ -102,7 +107,9 @@ impl Prepared {
             crew,
             flight_timeout: binding.flight_timeout,
             lease_timeout: binding.lease_timeout,
+            adds_tags: wrapper.tags.are_added.load(Ordering::Relaxed),
             started: self.started,
+            windows: wrapper.judge.windows,
         }
     }
 }
@@ -182,11 +189,12 @@ impl Wrapper {
             shape.update(b"\n");
             rules.push(RuleSet { members });
         }
+        shape.update(&self.tags.shape);
         let mut fingerprint = [0; 8];
         shape.finalize_xof().fill(&mut fingerprint);
         let fingerprint = u64::from_le_bytes(fingerprint);
         let mapped = |set: &RuleSet| set.members.iter().all(|(at, ..)| self.plan.has_whole(*at));
-        let covered = rules.iter().all(mapped);
+        let covered = rules.iter().all(mapped) && self.tags.are_covered(&self.plan);
         let stores = !matches!(self.judge.lifetime, Lifetime::Fixed(Ttl::Nothing));
         let mut memory = None;
         let mut generations: Option<Arc<dyn Generations>> = None;

@@ -48,7 +48,6 @@ pub struct Counters {
     round: Count,
     hits: Count,
     misses: Count,
-    /// For answers past their time, of which there are none yet.
     stale: Count,
     refreshes: Count,
     bypassed: Count,
@@ -68,6 +67,21 @@ impl Counters {
         self.begin();
         self.hits.add(1);
         self.saved_us.add(u64::from(fill_us));
+    }
+
+    /// A call got an entry past its time, whose fill had taken so many microseconds; `instead` of what its own
+    /// run has raised, if it has.
+    pub fn served_stale(&self, py: Python<'_>, fill_us: u32, instead: bool) {
+        self.resolved(py, Status::Stale);
+        self.errors.add(u64::from(instead));
+        self.saved_us.add(u64::from(fill_us));
+    }
+
+    /// A run in the background, which is no call, has ended.
+    pub fn renewed(&self, _: Python<'_>, stored: bool, raised: bool) {
+        self.begin();
+        self.fills.add(u64::from(stored));
+        self.errors.add(u64::from(raised));
     }
 
     /// A call looked for an entry only, and there was none.
@@ -136,6 +150,7 @@ impl Counters {
         self.begin();
         match status {
             Status::Hit => &self.hits,
+            Status::Stale => &self.stale,
             Status::Miss => &self.misses,
             Status::Refresh => &self.refreshes,
             Status::Bypass => &self.bypassed,

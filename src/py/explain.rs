@@ -53,6 +53,17 @@ impl Wrapper {
                 _ => names.push(name),
             }
         }
+        let mut tagged = Vec::new();
+        for text in self.tags.texts(&values, args, kwargs)? {
+            let family = text.split(':').next().unwrap_or_default();
+            let shown = [format!("tag {text:?}"), format!("tags that begin with {family:?}")];
+            for (scope, name) in ScopeId::of_tag(&text).zip(shown) {
+                if !tagged.contains(&scope) {
+                    tagged.push(scope);
+                    names.push(name);
+                }
+            }
+        }
         let keys = parts.scopes.iter().map(ScopeId::key);
         let mut scopes: Vec<NamedScope> = names.into_iter().zip(keys).collect();
         scopes.push(("this entry".to_owned(), ScopeId::own(&parts.key).key()));

@@ -1,6 +1,7 @@
 //! Whether and how long a result is stored: predicate and ttl, and how long tokens live.
 
 use super::ttl::{Ttl, read_ttl};
+use crate::call::Windows;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyException;
 use pyo3::gc::PyVisit;
@@ -51,6 +52,10 @@ pub struct Judge {
     pub lifetime: Lifetime,
     /// The predicate.
     pub predicate: Option<Predicate>,
+    /// What happens around the end of an entry's freshness.
+    pub windows: Windows,
+    /// The classes of errors that a stale value spares.
+    pub error_types: Py<PyTuple>,
 }
 
 impl Judge {
@@ -128,9 +133,14 @@ impl Judge {
         }
     }
 
+    /// Whether a stale value spares an error of the function.
+    pub fn spares(&self, error: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.windows.if_error > 0 && error.is_instance(self.error_types.bind(error.py()))?)
+    }
+
     /// How long this wrapper's tokens live.
     pub fn lifetimes(&self) -> Lifetimes {
-        let longest = match self.lifetime {
+        let ttl = match self.lifetime {
             Lifetime::Fixed(Ttl::Forever) => {
                 return Lifetimes { shared: None, own: None };
             }
@@ -138,6 +148,7 @@ impl Judge {
             Lifetime::Fixed(Ttl::Nothing) => 0,
             Lifetime::Called { .. } => UNKNOWN_TTL_SECONDS,
         };
+        let longest = ttl + self.windows.longest() / 1000;
         if longest > LONGEST_TOKEN_SECONDS {
             return Lifetimes { shared: None, own: None };
         }
@@ -152,6 +163,7 @@ impl Judge {
         if let Lifetime::Called { callable, .. } = &self.lifetime {
             visit.call(callable)?;
         }
+        visit.call(&self.error_types)?;
         if let Some(predicate) = &self.predicate {
             visit.call(&predicate.callable)?;
         }

@@ -3,6 +3,7 @@
 use super::copying::Kept;
 use super::names;
 use super::plan::Plan;
+use crate::call::{Times, Windows};
 use crate::clock;
 use crate::entry::{self, Header};
 use crate::index::{Generations, ScopeId, Table, Token};
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The text of a key, in UTF-8 (lone surrogates as their three bytes).
 pub type Text = SmallVec<[u8; 160]>;
@@ -55,12 +56,44 @@ impl Vault {
     }
 
     /// Whether an entry is valid: its time is not over, and its generations are current.
-    #[inline(always)]
-    #[allow(clippy::inline_always)] // part of every hit
     pub fn is_valid(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
-        !entry.is_over(now)
-            && entry.fill.as_ref().is_none_or(|fill| self.table.holds(fill.epoch, &fill.fence, now))
+        !entry.is_over(now) && self.is_current(entry, now)
+    }
+
+    /// Whether a hit needs no further thought.
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
+    fn is_quick(&self, entry: &Entry<Arc<Kept>>) -> bool {
+        let now = clock::coarse_ms();
+        entry.is_quick(now) && self.is_current(entry, now)
+    }
+
+    /// Whether an entry is of use, be it past its time.
+    fn is_kept(&self, entry: &Entry<Arc<Kept>>) -> bool {
+        let now = clock::coarse_ms();
+        !entry.is_gone(now) && self.is_current(entry, now)
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // part of every hit
+    fn is_current(&self, entry: &Entry<Arc<Kept>>, now: i64) -> bool {
+        entry.fill.as_ref().is_none_or(|fill| self.table.holds(fill.epoch, &fill.fence, now))
+    }
+
+    /// The entry, if it is valid. One that is of no use any more is removed.
+    fn valid(
+        &self,
+        key: KeyRef<'_>,
+        entry: Arc<Entry<Arc<Kept>>>,
+    ) -> Option<Arc<Entry<Arc<Kept>>>> {
+        if self.is_valid(&entry) {
+            return Some(entry);
+        }
+        if !self.is_kept(&entry) {
+            self.store.remove_this(key, &entry);
+        }
+        None
     }
 }
 
@@ -169,21 +202,15 @@ impl View {
     pub fn entry(&self, text: &Text) -> Option<Held> {
         let store = &self.vault.store;
         let key = KeyRef::text(text);
-        if let Some(entry) = store.find(key) {
-            if self.vault.is_valid(&entry) {
-                return Some(Held { key: None, entry });
-            }
-            store.remove_this(key, &entry);
+        if let Some(entry) = store.find(key).and_then(|entry| self.vault.valid(key, entry)) {
+            return Some(Held { key: None, entry });
         }
         if !store.has_names() {
             return None;
         }
         let (key, entry) = store.named(name_of(text))?;
-        if self.vault.is_valid(&entry) {
-            return Some(Held { key: Some(key), entry });
-        }
-        store.remove_this(key.as_ref(), &entry);
-        None
+        let entry = self.vault.valid(key.as_ref(), entry)?;
+        Some(Held { key: Some(key), entry })
     }
 
     /// Deletes what is under a text; whether there was anything valid.
@@ -228,18 +255,24 @@ impl View {
         })
     }
 
-    /// The valid entry of a call, by its canonical bytes.
+    /// The entry of a call, by its canonical bytes, if it is valid without further thought.
     #[inline(always)]
     #[allow(clippy::inline_always)] // part of every hit
     pub fn call(&self, family: &Family, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
         let entry = self.vault.store.find(KeyRef::call(family, canonical))?;
-        self.vault.is_valid(&entry).then_some(entry)
+        self.vault.is_quick(&entry).then_some(entry)
+    }
+
+    /// The entry of a call, be it past its time.
+    pub fn kept_call(&self, family: &Family, canonical: &[u8]) -> Option<Arc<Entry<Arc<Kept>>>> {
+        let entry = self.vault.store.find(KeyRef::call(family, canonical))?;
+        self.vault.is_kept(&entry).then_some(entry)
     }
 
     /// Whether an entry is fenced by the generations of these scopes, and its own.
     pub fn is_fenced_by(&self, entry: &Entry<Arc<Kept>>, scopes: &[ScopeId]) -> bool {
         let Some(fill) = &entry.fill else { return false };
-        fill.fence.len() == scopes.len() + 1
+        fill.fence.len() == scopes.len() + 1 + fill.recorded.len()
             && scopes.iter().zip(&fill.fence).all(|(scope, (slot, _))| self.slot(scope) == *slot)
     }
 
@@ -256,15 +289,22 @@ impl View {
             family: Arc::clone(call.family),
             name: name_of(call.text),
             cached_at: header.cached_at,
+            expires_at: AtomicI64::new(header.expires_at.unwrap_or(NEVER)),
+            stale_ms: call.windows.longest(),
             fill_us: header.fill_us,
             epoch: call.epoch,
             fence: scopes
                 .zip(header.tokens)
+                .chain(header.recorded.iter().map(|added| (&added.scope, &added.token)))
                 .map(|(scope, token)| (self.slot(scope), Table::generation_of(token)))
                 .collect(),
+            recorded: header.recorded.iter().map(|added| added.scope).collect(),
         };
         let bytes = kept.weight();
-        let entry = Entry::new(kept, bytes, header.expires_at.unwrap_or(NEVER), Some(fill));
+        let Header { cached_at, expires_at, fill_us, .. } = *header;
+        let times = Times { cached_at, expires_at, fill_us };
+        let quick_until = call.windows.surely_fresh_until(&times).unwrap_or(NEVER);
+        let entry = Entry::new(kept, bytes, quick_until, Some(fill));
         if !self.vault.is_valid(&entry) {
             return Ok(false);
         }
@@ -330,20 +370,23 @@ pub struct StoredCall<'a> {
     pub own: &'a ScopeId,
     /// The table's epoch before the function ran.
     pub epoch: u64,
+    /// What happens around its end.
+    pub windows: &'a Windows,
 }
 
-/// What [`entry::open`] would read of an entry.
+/// What [`entry::open`] would read of an entry, but for what was recorded, which is current.
 pub fn header(entry: &Entry<Arc<Kept>>, plan: u64) -> Vec<u8> {
     let (cached_at, fill_us, tokens) = match &entry.fill {
         None => (0, 0, Vec::new()),
         Some(fill) => {
-            let tokens =
-                fill.fence.iter().map(|(slot, generation)| Table::token(*slot, *generation));
+            let known = &fill.fence[..fill.fence.len() - fill.recorded.len()];
+            let tokens = known.iter().map(|(slot, generation)| Table::token(*slot, *generation));
             (fill.cached_at, fill.fill_us, tokens.collect::<Vec<Token>>())
         }
     };
     let expires_at = Some(entry.expires_at()).filter(|&at| at != NEVER);
-    let header = Header { plan, origin: 0, cached_at, expires_at, fill_us, tokens: &tokens };
+    let header =
+        Header { plan, origin: 0, cached_at, expires_at, fill_us, tokens: &tokens, recorded: &[] };
     entry::seal(&header, &[])
 }
 

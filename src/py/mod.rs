@@ -25,12 +25,15 @@ mod outcome;
 mod partition;
 mod plan;
 mod process;
+mod recorded;
 mod refusal;
+mod renewal;
 mod session;
 mod sources;
 mod standard;
 mod steps;
 mod straight;
+mod tags;
 mod template;
 mod thread;
 mod ttl;
@@ -67,10 +70,14 @@ pub mod _core {
     #[pymodule_export]
     use super::process::{
         after_fork, clock_advance, clock_now, clock_reset, closed_token, current_world,
-        enter_world, fresh_token, generation_key, reconfigured, set_open_transactions,
+        enter_world, fresh_token, generation_key, reconfigured, seed_random, set_open_transactions,
     };
     #[pymodule_export]
+    use super::renewal::Renewal;
+    #[pymodule_export]
     use super::steps::Steps;
+    #[pymodule_export]
+    use super::tags::{tag_scope, tags_scope};
     #[pymodule_export]
     use super::ttl::check_ttl;
     #[pymodule_export]

@@ -25,6 +25,8 @@ imported!(/// Notes that the fill is over.
     leave_fill: PyAny = "cache_result.fills", "leave");
 imported!(/// Whether the running code is part of a fill of this key.
     is_inside: PyAny = "cache_result.fills", "is_inside");
+imported!(/// Begins a renewal in a thread of this process.
+    renew_in_thread: PyAny = "cache_result.driving", "renew_in_thread");
 imported!(/// Whether an open transaction of the caller has written.
     is_dirty: PyAny = "cache_result.transaction", "is_dirty");
 imported!(/// Since when the caller's transactions see nothing new, in milliseconds since the epoch, or None.
@@ -33,6 +35,10 @@ imported!(/// Whether an open transaction of the caller has changed one of these
     is_touched: PyAny = "cache_result.transaction", "is_touched");
 imported!(/// Logs that something is too large to be stored.
     too_large: PyAny = "cache_result.reports", "too_large");
+imported!(/// The tags that the function which is running now has added.
+    added_tags: PyAny = "cache_result.fills", "added_tags");
+imported!(/// Refuses a text that is no tag.
+    check_tag: PyAny = "cache_result.tags", "check_tag");
 imported!(pickle_dumps: PyAny = "pickle", "dumps");
 imported!(pickle_loads: PyAny = "pickle", "loads");
 imported!(/// What a timeout is that was not given.

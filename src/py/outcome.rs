@@ -151,6 +151,7 @@ fn status_member(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
     let name = match status {
         Status::Hit => "HIT",
         Status::Miss => "MISS",
+        Status::Stale => "STALE",
         Status::Bypass => "BYPASS",
         Status::Refresh => "REFRESH",
     };

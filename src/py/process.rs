@@ -2,7 +2,7 @@
 
 use super::counters::reset_counters;
 use crate::index::{ScopeId, Token};
-use crate::{clock, flight, world};
+use crate::{clock, flight, random, world};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -44,6 +44,7 @@ pub fn set_open_transactions(changing: usize, snapshots: usize) {
 #[pyfunction]
 pub fn after_fork() {
     flight::forked();
+    random::seed(None);
     reset_counters();
     // The child may be a worker of a test runner, which lives in another world.
     reconfigured();
@@ -79,6 +80,13 @@ pub fn clock_reset() {
 #[pyfunction]
 pub fn clock_now() -> i64 {
     clock::now_ms()
+}
+
+/// Has the random numbers of jitter and early refresh begin at `seed`; None ends that. For tests.
+#[pyfunction]
+#[pyo3(signature = (seed))]
+pub fn seed_random(seed: Option<u64>) {
+    random::seed(seed);
 }
 
 /// A token that was never used before.

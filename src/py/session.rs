@@ -6,9 +6,11 @@ use super::memory_view::{StoredCall, header};
 use super::names;
 use super::outcome::{Blob, Finished, Master, Product, Shared};
 use super::process;
+use super::recorded;
+use super::renewal::Job;
 use super::ttl::Ttl;
 use super::wrapper::Wrapper;
-use crate::call::{Call, First, Mode, Outcome, Status, Surroundings};
+use crate::call::{Call, First, Mode, Outcome, Renewal, Status, Surroundings};
 use crate::entry;
 use crate::flight::{Crew, Flight};
 use crate::index::{Generations, ScopeId, Token};
@@ -18,6 +20,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What waiters of one of our flights are handed.
@@ -33,6 +36,8 @@ pub enum Step<'py> {
     Io { method: &'static str, args: Bound<'py, PyTuple> },
     /// Run the function.
     Run { store: bool, share: bool },
+    /// Have an entry made anew in the background, and say whether that has begun.
+    Renew(Job),
     /// Wait for another caller's flight.
     Wait { flight: Arc<Flight<Landing>>, timeout: Duration },
     /// Wait some seconds.
@@ -48,11 +53,14 @@ enum Expect {
     Run,
     Wait,
     Pause,
+    Renew,
     Entry,
     Many {
         lease: bool,
     },
     Created,
+    /// The generations of what was added while the entry was made.
+    Recorded(Snapshot<Blob>),
     Claimed,
     Success,
     /// Where an in-process storage stands, to be given back when the entry is stored.
@@ -90,8 +98,9 @@ impl Session {
         mode: Mode,
         crew: Crew,
         first: First<Blob>,
+        renewal: Option<Renewal<Shared>>,
     ) -> PyResult<Self> {
-        let flow = begin(wrapper, &binding, &prepared, mode, crew, first)?;
+        let flow = begin(wrapper, &binding, &prepared, mode, crew, first, renewal)?;
         let wrapper = wrapper.clone().unbind();
         let expect = Expect::Start;
         Ok(Self {
@@ -136,6 +145,7 @@ impl Session {
             | Expect::Start
             | Expect::Run
             | Expect::Wait
+            | Expect::Renew
             | Expect::Pause) => {
                 self.expect = other;
                 return Err(PyRuntimeError::new_err("this is not what the call asked for"));
@@ -145,10 +155,20 @@ impl Session {
                 Answer::Done(true)
             }
             Expect::Entry => {
-                let entry = Blob::read(reply);
+                let entry = match &self.binding.index {
+                    Some(index) => recorded::current_in(py, &**index, Blob::read(reply))?,
+                    None => Blob::read(reply),
+                };
                 Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
             }
-            Expect::Many { lease } => Answer::Snapshot(snapshot(reply, self.scopes(), lease)?),
+            Expect::Many { lease } => {
+                let snapshot = snapshot(reply, self.scopes(), lease)?;
+                return self.looked_at(py, snapshot);
+            }
+            Expect::Recorded(mut snapshot) => {
+                recorded::compare(&mut snapshot, reply);
+                Answer::Snapshot(Some(snapshot))
+            }
             Expect::Created if reply.is_none() => Answer::Tokens(None),
             Expect::Created => {
                 let tokens = reply.try_iter()?.map(|token| Ok(token_of(&token?)));
@@ -156,7 +176,8 @@ impl Session {
             }
             Expect::Claimed if reply.is_none() => Answer::Snapshot(None),
             Expect::Claimed if reply.is_instance_of::<PyList>() => {
-                Answer::Snapshot(snapshot(reply, self.scopes(), false)?)
+                let snapshot = snapshot(reply, self.scopes(), false)?;
+                return self.looked_at(py, snapshot);
             }
             Expect::Claimed => {
                 self.lease = None;
@@ -171,11 +192,30 @@ impl Session {
                     self.mode,
                     self.crew,
                     First::Unread,
+                    None,
                 )?;
                 return self.go_on(py, None);
             }
         };
         self.go_on(py, Some(answer))
+    }
+
+    /// The step after a read: what was added while the entry was made has to be read as well.
+    fn looked_at<'py>(
+        &mut self,
+        py: Python<'py>,
+        snapshot: Option<Snapshot<Blob>>,
+    ) -> PyResult<Step<'py>> {
+        let Some(mut snapshot) = snapshot else {
+            return self.go_on(py, Some(Answer::Snapshot(None)));
+        };
+        match recorded::keys(py, &mut snapshot, self.binding.fingerprint)? {
+            None => self.go_on(py, Some(Answer::Snapshot(Some(snapshot)))),
+            Some(keys) => {
+                self.expect = Expect::Recorded(snapshot);
+                Ok(Step::Io { method: "read", args: (keys,).into_pyobject(py)? })
+            }
+        }
     }
 
     /// The step after the function returned `value`. `ttl` is `None` when it is not to be stored.
@@ -251,7 +291,8 @@ impl Session {
         // CancelledError, KeyboardInterrupt and their like concern this caller alone, and so does
         // what goes wrong inside a transaction.
         let ran = if error.is_instance_of::<PyException>(py) && !self.is_private(py)? {
-            Ran::Raised { error: shared }
+            let spares = self.wrapper.get().judge.spares(error.value(py))?;
+            Ran::Raised { error: shared, spares }
         } else {
             Ran::Interrupted { error: shared }
         };
@@ -266,6 +307,12 @@ impl Session {
     ) -> PyResult<Step<'py>> {
         self.expect(&Expect::Wait)?;
         self.go_on(py, Some(Answer::Ended(flight.ending())))
+    }
+
+    /// The step after a renewal was to begin.
+    pub fn renewing<'py>(&mut self, py: Python<'py>, begun: bool) -> PyResult<Step<'py>> {
+        self.expect(&Expect::Renew)?;
+        self.go_on(py, Some(Answer::Done(begun)))
     }
 
     /// The step after a pause.
@@ -310,12 +357,23 @@ impl Session {
         py: Python<'_>,
         ask: Ask<Shared>,
     ) -> PyResult<Result<Replies, Ask<Shared>>> {
+        if let Ask::Added = ask {
+            let added = recorded::added(py)?;
+            if !added.is_empty() {
+                self.wrapper.get().tags.are_added.store(true, Ordering::Relaxed);
+            }
+            return Ok(Ok(Answer::Scopes(added)));
+        }
         let Some(memory) = &self.binding.memory else { return Ok(Err(ask)) };
         let parts = &self.prepared.parts;
         Ok(Ok(match ask {
             Ask::Read { .. } => {
-                let entry = memory
-                    .call(&self.prepared.canonical)
+                let found = memory.kept_call(&self.prepared.canonical);
+                let added = found.iter().filter_map(|entry| entry.fill.as_ref());
+                let added = added.flat_map(|fill| fill.recorded.iter().copied());
+                let touched = recorded::are_touched(py, added)?;
+                let entry = found
+                    .filter(|_| !touched)
                     .map(|entry| Blob::Held(header(&entry, self.binding.fingerprint), entry));
                 let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
                 Answer::Snapshot(Some(snapshot))
@@ -336,6 +394,7 @@ impl Session {
                     scopes: &parts.scopes,
                     own: &self.own(),
                     epoch: self.epoch,
+                    windows: &self.wrapper.get().judge.windows,
                 };
                 match memory.view.store_call(&call, kept, &header) {
                     Ok(stored) => Answer::Done(stored),
@@ -364,6 +423,13 @@ impl Session {
                 self.expect = Expect::Wait;
                 return Ok(Step::Wait { flight, timeout });
             }
+            Ask::Renew { renewal } => {
+                self.expect = Expect::Renew;
+                let binding = Arc::clone(&self.binding);
+                let wrapper = self.wrapper.clone_ref(py);
+                let key = self.prepared.parts.key;
+                return Ok(Step::Renew(Job { wrapper, binding, key, crew: self.crew, renewal }));
+            }
             Ask::Pause { seconds } => {
                 self.expect = Expect::Pause;
                 return Ok(Step::Pause(seconds));
@@ -385,6 +451,13 @@ impl Session {
                 let timeout = self.wrapper.get().judge.lifetimes().shared;
                 ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
             }
+            Ask::Ensure { scopes } => {
+                let keys: Vec<String> = scopes.iter().map(ScopeId::key).collect();
+                let tokens: Vec<u128> = keys.iter().map(|_| Token::fresh().number()).collect();
+                let timeout = self.wrapper.get().judge.lifetimes().shared;
+                ("create", (keys, tokens, timeout).into_pyobject(py)?, Expect::Created)
+            }
+            Ask::Added => unreachable!("it is at hand"),
             Ask::Claim { lease, own } => {
                 let args = (&lease, own.number(), self.prepared.parts.keys()).into_pyobject(py)?;
                 self.lease = Some((lease, own));
@@ -400,6 +473,10 @@ impl Session {
                     (self.own().key(), own.number(), timeout).into_pyobject(py)?,
                     Expect::Success,
                 )
+            }
+            Ask::Prolong { .. } => {
+                let timeout = self.wrapper.get().judge.lifetimes().own;
+                ("prolong", (self.own().key(), timeout).into_pyobject(py)?, Expect::Success)
             }
             Ask::Store { entry, timeout_ms } => {
                 let entry = PyBytes::new(py, &entry);
@@ -434,15 +511,24 @@ impl Session {
         py: Python<'py>,
         outcome: Outcome<Blob, Shared>,
     ) -> PyResult<Step<'py>> {
+        if self.mode == Mode::Renew {
+            return self.renewed(py, outcome);
+        }
         let counters = &self.wrapper.get().counters;
         let finished = match outcome {
-            Outcome::Hit { entry, times, payload } => {
+            Outcome::Found { entry, times, payload, status, spared } => {
                 let value = match entry.load(py, payload) {
                     Ok(value) => value,
                     Err(error) => return self.unreadable(py, error),
                 };
-                counters.hit(py, times.fill_us);
-                Finished { value: Some(value.unbind()), status: Status::Hit, times: Some(times) }
+                match (status, &spared) {
+                    (Status::Hit, None) => counters.hit(py, times.fill_us),
+                    (_, spared) => counters.served_stale(py, times.fill_us, spared.is_some()),
+                }
+                if let Some(error) = spared {
+                    self.wrapper.bind(py).call_method1("_spared", (&error.value,))?;
+                }
+                Finished { value: Some(value.unbind()), status, times: Some(times) }
             }
             Outcome::Value { value, times, status, shared } => {
                 let value = match if shared { value.copy(py) } else { Ok(value.original(py)) } {
@@ -463,6 +549,28 @@ impl Session {
             }
         };
         Ok(Step::Over(finished))
+    }
+
+    /// A run in the background is over. Its errors are logged, as nobody waits for it.
+    fn renewed<'py>(&self, py: Python<'py>, outcome: Outcome<Blob, Shared>) -> PyResult<Step<'py>> {
+        let counters = &self.wrapper.get().counters;
+        let mut times = None;
+        match outcome {
+            Outcome::Value { times: stored, .. } => {
+                counters.renewed(py, stored.is_some(), false);
+                times = stored;
+            }
+            Outcome::Error { error, .. } => {
+                let error = error.value.bind(py).clone();
+                if !error.is_instance_of::<PyException>() {
+                    return Err(PyErr::from_value(error));
+                }
+                counters.renewed(py, false, true);
+                self.wrapper.bind(py).call_method1("_not_renewed", (error,))?;
+            }
+            Outcome::Found { .. } | Outcome::Missing => {}
+        }
+        Ok(Step::Over(Finished { value: None, status: Status::Refresh, times }))
     }
 
     /// A value that was pickled and does not unpickle: its entry goes and the call begins again; the
@@ -511,7 +619,8 @@ pub fn snapshot(
     Ok(Some(Snapshot { entry, tokens, lease }))
 }
 
-fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
+/// The token that the storage has returned, if it is one.
+pub fn token_of(value: &Bound<'_, PyAny>) -> Option<Token> {
     let number: u128 = value.cast_exact::<PyInt>().ok()?.extract().ok()?;
     (number != BARREN).then(|| Token::from_number(number))
 }
@@ -531,6 +640,7 @@ fn begin(
     mode: Mode,
     crew: Crew,
     first: First<Blob>,
+    renewal: Option<Renewal<Shared>>,
 ) -> PyResult<Flow<Blob, Shared>> {
     let py = wrapper.py();
     let open = process::any_open_transaction();
@@ -547,7 +657,13 @@ fn begin(
             None
         },
     };
-    let target = prepared.target(binding, crew);
-    let flights = Arc::clone(&wrapper.get().flights);
-    Ok(Flow::new(move |port| Call { target, surroundings, flights, port }.run(mode, first)))
+    let this = wrapper.get();
+    let target = prepared.target(binding, crew, this);
+    let flights = Arc::clone(&this.flights);
+    let renewals = Arc::clone(&this.renewals);
+    let backoffs = Arc::clone(&this.backoffs);
+    Ok(Flow::new(move |port| {
+        let call = Call { target, surroundings, flights, renewals, backoffs, port, renewal };
+        call.run(mode, first)
+    }))
 }

@@ -1,6 +1,7 @@
 //! `_core.Steps`: one call in steps, for asyncio to drive.
 
 use super::outcome::{Finished, Want, absent, give};
+use super::renewal::Renewal;
 use super::session::{Landing, Session, Step};
 use super::ttl::{Ttl, read_ttl};
 use super::wrapper::Wrapper;
@@ -23,8 +24,8 @@ struct State {
 }
 
 /// A call under way. Each method performs no I/O and returns the next step as a tuple:
-/// `("io", method, args)`, `("run", store)`, `("wait", seconds)`, `("pause", seconds)` or
-/// `("over", result)`.
+/// `("io", method, args)`, `("run", store)`, `("renew", renewal)`, `("wait", seconds)`,
+/// `("pause", seconds)` or `("over", result)`.
 #[pyclass(module = "cache_result._core", frozen)]
 pub struct Steps {
     wrapper: Py<Wrapper>,
@@ -78,6 +79,7 @@ impl Steps {
                 self.state.lock().share = share;
                 ("run", store).into_pyobject(py)?
             }
+            Step::Renew(job) => ("renew", Renewal::new(py, job)).into_pyobject(py)?,
             Step::Wait { flight, timeout } => {
                 self.state.lock().flight = Some(flight);
                 ("wait", timeout.as_secs_f64()).into_pyobject(py)?
@@ -171,6 +173,11 @@ impl Steps {
     fn waited<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let flight = self.flight()?;
         self.with_session(py, |session| session.waited(py, &flight))
+    }
+
+    /// After "renew": whether that has begun.
+    fn renewing<'py>(&self, py: Python<'py>, begun: bool) -> PyResult<Bound<'py, PyTuple>> {
+        self.with_session(py, |session| session.renewing(py, begun))
     }
 
     /// After "pause".

@@ -6,10 +6,13 @@ use super::names;
 use super::outcome::{Blob, Finished, Want, absent, give};
 use super::plan::is_touched;
 use super::process;
+use super::recorded;
+use super::renewal::Renewal;
 use super::session::{Landing, Session, Step, snapshot};
 use super::wrapper::Wrapper;
 use super::written::Written;
-use crate::call::{First, Mode, Status, Times, valid_in, valid_with};
+use crate::call::{First, Mode, Status, Times, Windows, valid_in, valid_with};
+use crate::clock;
 use crate::flight::{Crew, Flight, next_sequence};
 use crate::port::{Lease, Snapshot};
 use crate::store::NEVER;
@@ -55,15 +58,16 @@ impl Wrapper {
         let prepared = this.prepare(&binding, args, kwargs)?;
         let mut first = First::Unread;
         if matches!(mode, Mode::Get | Mode::Peek) && !prepared.touched {
-            match first_read(py, &binding, &prepared)? {
+            match first_read(py, &binding, &prepared, &this.judge.windows)? {
                 Read::Valid(finished, fill_us) => {
                     this.counters.hit(py, fill_us);
                     return give(py, finished, want);
                 }
-                Read::Invalid(found) => first = found,
+                Read::Unsure(found) => first = found,
             }
         }
-        let session = Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first)?;
+        let session =
+            Session::new(slf, Arc::clone(&binding), prepared, mode, Crew::Thread, first, None)?;
         let finished = this.drive(py, &binding, session, args, kwargs)?;
         give(py, finished, want)
     }
@@ -136,8 +140,10 @@ impl Wrapper {
         // What has been read counts for nothing: the flow reads again.
         let prepared = this.prepare_written(binding, &written, next_sequence(), args, kwargs)?;
         let crew = Crew::Thread;
-        let session = Session::new(slf, Arc::clone(binding), prepared, mode, crew, First::Unread)?;
-        let finished = this.drive(py, binding, session, args, kwargs)?;
+        let binding = Arc::clone(binding);
+        let session =
+            Session::new(slf, Arc::clone(&binding), prepared, mode, crew, First::Unread, None)?;
+        let finished = this.drive(py, &binding, session, args, kwargs)?;
         give(py, finished, want)
     }
 
@@ -155,7 +161,8 @@ impl Wrapper {
         let Some(fill) = &entry.fill else { return Ok(None) };
         if !binding.covered || process::any_open_transaction() {
             let scopes = self.scopes(binding, written, args, kwargs)?;
-            let touched = process::any_open_transaction() && is_touched(py, &scopes)?;
+            let touched = process::any_open_transaction()
+                && (is_touched(py, &scopes)? || is_touched(py, &fill.recorded)?);
             if touched || !memory.view.is_fenced_by(&entry, &scopes) {
                 return Ok(None);
             }
@@ -197,6 +204,12 @@ impl Wrapper {
                         self.run_function(session, (store, share), args, kwargs)
                     };
                     if store || share { inside(&mut session, py, run)? } else { run(&mut session)? }
+                }
+                Step::Renew(job) => {
+                    let wrapper = job.wrapper.clone_ref(py);
+                    let job = (wrapper, Renewal::new(py, job), args, kwargs);
+                    let begun = names::renew_in_thread(py)?.call1(job)?.is_truthy()?;
+                    session.renewing(py, begun)?
                 }
                 Step::Wait { flight, timeout } => {
                     wait(py, &flight, timeout)?;
@@ -255,12 +268,17 @@ fn mended(py: Python<'_>, error: PyErr) -> PyResult<()> {
 enum Read {
     /// A hit, and how long its fill had taken, in microseconds.
     Valid(Finished, u32),
-    /// No hit.
-    Invalid(First<Blob>),
+    /// No hit, or one that takes further thought.
+    Unsure(First<Blob>),
 }
 
 /// The common case without a flow: one read, one comparison, one unpickling.
-fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResult<Read> {
+fn first_read(
+    py: Python<'_>,
+    binding: &Binding,
+    prepared: &Prepared,
+    windows: &Windows,
+) -> PyResult<Read> {
     let parts = &prepared.parts;
     let plan = binding.fingerprint;
     let storage = binding.storage.bind(py);
@@ -275,19 +293,25 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
             }
             Err(error) => return Err(error),
         };
+        let entry = recorded::current_in(py, &**index, entry)?;
         let check =
             |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
         let found = entry.as_ref().and_then(check);
         (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
     } else {
         let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
-        let Some(snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
-            return Ok(Read::Invalid(First::Down));
+        let Some(mut snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
+            return Ok(Read::Unsure(First::Down));
         };
+        if let Some(keys) = recorded::keys(py, &mut snapshot, plan)? {
+            let reply = storage.call_method1(intern!(py, "read"), (keys,))?;
+            recorded::compare(&mut snapshot, &reply);
+        }
         let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
         let found = snapshot.entry.as_ref().and_then(check);
         (snapshot, found)
     };
+    let found = found.filter(|(times, _)| windows.is_surely_fresh(times, clock::now_ms()));
     if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found) {
         match entry.load(py, payload) {
             Ok(value) => {
@@ -298,7 +322,7 @@ fn first_read(py: Python<'_>, binding: &Binding, prepared: &Prepared) -> PyResul
             Err(error) => mended(py, error)?,
         }
     }
-    Ok(Read::Invalid(First::Read(snapshot)))
+    Ok(Read::Unsure(First::Read(snapshot)))
 }
 
 /// Blocks without the GIL until the flight has ended or the time is over.

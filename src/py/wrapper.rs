@@ -15,8 +15,10 @@ use super::outcome::{Finished, absent, cache_missing, read_want};
 use super::plan::{Name, Plan};
 use super::session::{Landing, Session};
 use super::steps::Steps;
+use super::tags::{Tags, TagsSpec};
 use super::ttl::read_ttl;
-use crate::call::{First, Mode};
+use crate::backoff::Backoffs;
+use crate::call::{First, Mode, Windows};
 use crate::flight::{Crew, Flights};
 use crate::index::ScopeId;
 use parking_lot::Mutex;
@@ -27,6 +29,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A parameter as Python describes it: name, kind, default, whether there is one.
 pub type ParameterSpec = (Py<PyString>, u8, Py<PyAny>, bool);
@@ -42,6 +45,8 @@ pub struct Wrapper {
     pub signature: Signature,
     /// How keys and scopes are made.
     pub plan: Plan,
+    /// Its calls' tags.
+    pub tags: Tags,
     /// What distinguishes the plan from others of the same function.
     pub spec: Vec<u8>,
     asynchronous: bool,
@@ -56,6 +61,10 @@ pub struct Wrapper {
     pub counters: Counters,
     /// Fills of this process that others may wait for.
     pub flights: Arc<Flights<Landing>>,
+    /// Entries that this process makes anew in the background.
+    pub renewals: Arc<Flights<Landing>>,
+    /// Keys whose fills have failed in this process.
+    pub backoffs: Arc<Backoffs>,
 }
 
 #[pymethods]
@@ -63,7 +72,7 @@ impl Wrapper {
     /// The compiled form of a decorated function; `CachedWrapper` makes the arguments.
     #[new]
     #[pyo3(signature = (function, label, asynchronous, function_id, namespace, version, style, parameters,
-                        owner, fields, ttl, predicate))]
+                        owner, fields, ttl, predicate, windows, tags))]
     #[allow(clippy::too_many_arguments)] // one constructor call, made in one place
     fn new(
         py: Python<'_>,
@@ -79,6 +88,8 @@ impl Wrapper {
         fields: Vec<FieldSpec<'_>>,
         ttl: (Bound<'_, PyAny>, bool, bool),
         predicate: Option<(Py<PyAny>, bool, bool)>,
+        windows: WindowsSpec,
+        tags: TagsSpec,
     ) -> PyResult<Self> {
         let signature = Signature::new(parameters, py);
         let mut spec = Encoder::new();
@@ -94,6 +105,7 @@ impl Wrapper {
         } else {
             Lifetime::Fixed(read_ttl(&ttl)?)
         };
+        let (windows, error_types) = read_windows(windows);
         let predicate = predicate.map(|(callable, negate, with_call)| Predicate {
             callable,
             negate,
@@ -101,8 +113,9 @@ impl Wrapper {
         });
         Ok(Self {
             function,
-            judge: Judge { label, lifetime, predicate },
+            judge: Judge { label, lifetime, predicate, windows, error_types },
             plan: Plan::new(&name, style, &spec, fields, &signature, owner.is_some())?,
+            tags: Tags::new(tags, signature.names())?,
             signature,
             spec,
             asynchronous,
@@ -111,6 +124,8 @@ impl Wrapper {
             quick: Default::default(),
             counters: Counters::default(),
             flights: Arc::default(),
+            renewals: Arc::default(),
+            backoffs: Arc::default(),
         })
     }
 
@@ -189,7 +204,7 @@ impl Wrapper {
         let binding = Self::binding(slf)?;
         let work = if slf.get().usable(&binding, mode) {
             let prepared = slf.get().prepare(&binding, args, kwargs)?;
-            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread)?)
+            Ok(Session::new(slf, binding, prepared, mode, Crew::Task, First::Unread, None)?)
         } else if mode == Mode::Peek {
             Err(absent())
         } else {
@@ -320,9 +335,27 @@ impl Wrapper {
         visit.call(&self.function)?;
         self.signature.traverse(&visit)?;
         self.plan.traverse(&visit)?;
+        self.tags.traverse(&visit)?;
         self.judge.traverse(&visit)?;
         Ok(())
     }
+}
+
+/// `stale_while_revalidate`, `stale_if_error`, `fill_timeout` in seconds; beta, jitter, classes of errors.
+pub type WindowsSpec = (f64, f64, Option<f64>, f64, f64, Py<PyTuple>);
+
+fn read_windows(spec: WindowsSpec) -> (Windows, Py<PyTuple>) {
+    let (while_revalidate, if_error, fill_timeout, early, jitter, error_types) = spec;
+    #[allow(clippy::cast_possible_truncation)] // saturates
+    let millis = |seconds: f64| (seconds * 1000.0).ceil() as i64;
+    let windows = Windows {
+        while_revalidate: millis(while_revalidate),
+        if_error: millis(if_error),
+        fill_timeout: fill_timeout.map(Duration::from_secs_f64),
+        early,
+        jitter,
+    };
+    (windows, error_types)
 }
 
 fn read_mode(mode: &str) -> PyResult<Mode> {

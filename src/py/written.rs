@@ -55,7 +55,8 @@ impl Wrapper {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Vec<ScopeId>> {
         let mut scopes = self.plan.scopes(&written.run);
-        if binding.rules.is_empty() {
+        if binding.rules.is_empty() && !self.tags.need_values() {
+            self.tags.extend(&mut scopes, &Values::new(), args, kwargs)?;
             return Ok(scopes);
         }
         let bound;
@@ -72,6 +73,7 @@ impl Wrapper {
                 scopes.push(scope);
             }
         }
+        self.tags.extend(&mut scopes, values, args, kwargs)?;
         Ok(scopes)
     }
 

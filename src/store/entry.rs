@@ -1,6 +1,7 @@
 //! What the store keeps under a key.
 
 use super::{Family, Name};
+use crate::index::ScopeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,43 +14,56 @@ pub struct Entry<V> {
     pub value: V,
     /// What the value weighs, in bytes.
     pub bytes: usize,
-    /// When it stops being valid (ms since the epoch), or [`NEVER`].
-    expires_at: AtomicI64,
+    /// When it stops being valid (ms since the epoch), or [`NEVER`]. For the entry of a wrapper: until when a
+    /// hit needs no further thought.
+    quick_until: AtomicI64,
     /// For the entry of a wrapper.
     pub fill: Option<Fill>,
 }
 
 impl<V> Entry<V> {
-    /// A value that weighs so many bytes and is valid until `expires_at` (ms since the epoch).
+    /// A value that weighs so many bytes and is valid until `quick_until` (ms since the epoch), or needs no
+    /// further thought until then.
     #[must_use]
-    pub fn new(value: V, bytes: usize, expires_at: i64, fill: Option<Fill>) -> Self {
-        Self { value, bytes, expires_at: AtomicI64::new(expires_at), fill }
+    pub fn new(value: V, bytes: usize, quick_until: i64, fill: Option<Fill>) -> Self {
+        Self { value, bytes, quick_until: AtomicI64::new(quick_until), fill }
     }
 
     /// When it stops being valid (ms since the epoch), or [`NEVER`].
-    #[inline]
     pub fn expires_at(&self) -> i64 {
-        self.expires_at.load(Ordering::Relaxed)
+        let end = self.fill.as_ref().map_or(&self.quick_until, |fill| &fill.expires_at);
+        end.load(Ordering::Relaxed)
     }
 
     /// Whether its time is over at `now` (ms since the epoch).
-    #[inline]
     pub fn is_over(&self, now: i64) -> bool {
         self.expires_at() <= now
     }
 
+    /// Whether a hit at `now` needs no further thought.
+    #[inline]
+    pub fn is_quick(&self, now: i64) -> bool {
+        now < self.quick_until.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is of no use at `now` any more, not even past its time.
+    pub fn is_gone(&self, now: i64) -> bool {
+        let stale = self.fill.as_ref().map_or(0, |fill| fill.stale_ms);
+        self.expires_at().saturating_add(stale) <= now
+    }
+
     /// Moves its end. That of a wrapper's entry never gets later: its ttl has been decided.
     pub fn touch(&self, expires_at: i64) {
-        if self.fill.is_some() {
-            self.expires_at.fetch_min(expires_at, Ordering::Relaxed);
+        if let Some(fill) = &self.fill {
+            self.quick_until.fetch_min(expires_at, Ordering::Relaxed);
+            fill.expires_at.fetch_min(expires_at, Ordering::Relaxed);
         } else {
-            self.expires_at.store(expires_at, Ordering::Relaxed);
+            self.quick_until.store(expires_at, Ordering::Relaxed);
         }
     }
 }
 
 /// How the entry of a wrapper came about.
-#[derive(Clone)]
 pub struct Fill {
     /// Whose entry it is.
     pub family: Arc<Family>,
@@ -57,10 +71,17 @@ pub struct Fill {
     pub name: Name,
     /// When it was stored (ms since the epoch).
     pub cached_at: i64,
+    /// When it stops being valid (ms since the epoch), or [`NEVER`].
+    pub expires_at: AtomicI64,
+    /// For how long after that it is of use (ms).
+    pub stale_ms: i64,
     /// How long the function ran, in microseconds.
     pub fill_us: u32,
     /// The table's epoch before the function ran.
     pub epoch: u64,
     /// Slots and generations of the scopes from before the function ran, the entry's own last.
+    /// Then those of scopes that became known while it ran.
     pub fence: Box<[(u32, u64)]>,
+    /// The scopes that became known while it ran.
+    pub recorded: Box<[ScopeId]>,
 }

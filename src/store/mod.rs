@@ -29,7 +29,7 @@ const USUAL_WEIGHT: u64 = 1024;
 /// the queues, and what the allocator adds. Measured, see `tests/slow/test_memory_weights.py`.
 pub const ENTRY_BYTES: usize = 280;
 /// Bytes that an entry of a wrapper takes besides: its fence, and its place among the names.
-pub const FILL_BYTES: usize = 130;
+pub const FILL_BYTES: usize = 146;
 
 type Entries<V> = Cache<Key, Arc<Entry<V>>, Weights, RandomState, Leaving>;
 
@@ -221,7 +221,9 @@ struct Weights {
 
 impl Weights {
     fn of<V>(&self, key: &Key, entry: &Entry<V>) -> u64 {
-        let fill = entry.fill.as_ref().map_or(0, |fill| FILL_BYTES + size_of_val(&*fill.fence));
+        let fill = entry.fill.as_ref().map_or(0, |fill| {
+            FILL_BYTES + size_of_val(&*fill.fence) + size_of_val(&*fill.recorded)
+        });
         let bytes = ENTRY_BYTES + key.bytes.len() + entry.bytes + fill;
         self.least.max(bytes as u64)
     }

@@ -4,6 +4,7 @@ use super::{
     ENTRY_BYTES, Entry, Expected, Family, Fill, Key, KeyRef, NEVER, Store, TooLarge, name_of,
 };
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 const ROOM: u64 = 1 << 20;
 
@@ -20,9 +21,12 @@ fn fill(family: &Arc<Family>, text: &str) -> Fill {
         family: Arc::clone(family),
         name: name_of(text.as_bytes()),
         cached_at: 0,
+        expires_at: AtomicI64::new(NEVER),
+        stale_ms: 0,
         fill_us: 0,
         epoch: 0,
         fence: Box::new([(1, 1)]),
+        recorded: Box::default(),
     }
 }
 
@@ -103,11 +107,14 @@ fn what_is_stored_on_a_condition_is_stored_only_then() {
 
 #[test]
 fn a_wrappers_entry_never_gets_a_later_end() {
-    let entry = Entry::new(1, 4, 10, Some(fill(&family(1), "text")));
+    let ends_at_10 =
+        Fill { expires_at: AtomicI64::new(10), stale_ms: 5, ..fill(&family(1), "text") };
+    let entry = Entry::new(1, 4, 8, Some(ends_at_10));
+    assert!(entry.is_quick(7) && !entry.is_quick(8) && !entry.is_over(9));
     entry.touch(20);
-    assert!(entry.is_over(10));
+    assert!(entry.is_over(10) && !entry.is_gone(14) && entry.is_gone(15));
     entry.touch(5);
-    assert!(entry.is_over(5) && !entry.is_over(4));
+    assert!(entry.is_over(5) && !entry.is_over(4) && !entry.is_quick(5));
 }
 
 #[test]

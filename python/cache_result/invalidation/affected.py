@@ -18,7 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, IntegerField, Model, QuerySet, TextField, UUIDField
 
 from cache_result.invalidation.sql import UNKNOWN, Statement
-from cache_result.rules import InvalidationRule, field_of
+from cache_result.model_fields import field_of
+from cache_result.rules import InvalidationRule
 
 if TYPE_CHECKING:
     AnyField = Field[Any, Any]
@@ -59,7 +60,7 @@ def column_of(field: AnyField) -> str:
 def columns(rule: InvalidationRule, sender: type[Model], owner: type[Model]) -> Columns | None:
     """The fields, all in the owner's table, that tell what the rule maps; None if others are needed."""
     found: dict[str, AnyField] = {}
-    for name, path in rule.field_mapping.items():
+    for name, path in rule.paths.items():
         field = _field_at(sender, path)
         local = None if field is None else _local(field, sender, owner)
         if local is None or _kind(local) is None:

@@ -8,7 +8,9 @@ from django.db import router
 from django.db.models import Model
 
 from cache_result.invalidation.loaded import Values
-from cache_result.rules import InvalidationRule, field_of, is_generated, plain
+from cache_result.model_fields import field_of, is_generated
+from cache_result.plain import plain
+from cache_result.rules import InvalidationRule
 
 
 class UnknownValueError(Exception):
@@ -93,7 +95,7 @@ def looked_at(rule: InvalidationRule, model: type[Model]) -> Iterator[str]:
     """The values of a row, by ``attname``, by which the rule can tell old from new."""
     if rule.old_values == "query":
         return
-    firsts = [path.partition(".")[0] for path in rule.field_mapping.values()]
+    firsts = [path.partition(".")[0] for path in rule.paths.values()]
     for name in (
         *firsts,
         *(rule.watch_fields or ()),

@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
-from cache_result.rules import field_of
+from cache_result.model_fields import field_of
 from cache_result.transaction import has_written, in_transaction, on_rollback
 
 Values = dict[str, Any]

@@ -22,7 +22,7 @@ from cache_result.invalidation import loaded, relations, statements
 from cache_result.invalidation.changes import Change, OldRow, alias_of, looked_at
 from cache_result.invalidation.targets import Targets
 from cache_result.invalidation.work import Invalidation, Rewarm
-from cache_result.rules import field_of
+from cache_result.model_fields import field_of
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -198,7 +198,7 @@ def _targets(
 
 def _follows(rule: "InvalidationRule", model: type[models.Model]) -> bool:
     """Whether what the rule maps has to be loaded from other rows."""
-    firsts = {path.partition(".")[0] for path in rule.field_mapping.values()}
+    firsts = {path.partition(".")[0] for path in rule.paths.values()}
     fields = {name: field_of(model, name) for name in firsts}
     return any(
         field is not None and field.is_relation and name == field.name for name, field in fields.items()
@@ -249,7 +249,7 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows
     """Adds the scopes of the old and the new rows; most often they are the same."""
     last: dict[str, Any] | None = None
     for row in rows:
-        values = rule.values(row) if rule.field_mapping else None
+        values = rule.values(row) if rule.paths else None
         if values and last and all(value is last[name] for name, value in values.items()):
             continue
         last = values
@@ -257,7 +257,8 @@ def _aim(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", rows
 
 
 def _aim_rewarm(targets: Targets, wrapper: "AnyWrapper", rule: "InvalidationRule", row: Any) -> None:
-    values = rule.values(row) if rule.field_mapping else {}
+    known = rule.values(row) if rule.paths else {}
+    values = None if known is None else rule.mapped(known)
     if values is not None and rule.allows(values) and fills(wrapper, values):
         targets.add_rewarm(Rewarm(wrapper, rule, row, SignalTypes.POST_SAVE, values))
 

@@ -21,7 +21,7 @@ from cache_result.invalidation import loaded
 from cache_result.invalidation.affected import table_of
 from cache_result.invalidation.effects import Effect
 from cache_result.invalidation.targets import Targets
-from cache_result.rules import field_of, is_generated
+from cache_result.model_fields import field_of, is_generated
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule

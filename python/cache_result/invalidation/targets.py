@@ -1,17 +1,20 @@
 """What a change is going to invalidate, and what to rewarm afterwards."""
 
-from collections.abc import Hashable, Iterable
-from itertools import count
+from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
 from cache_result import transaction
+from cache_result._core import tags_scope
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
 from cache_result.reports import logger, tell
 from cache_result.signals import cache_invalidated
+from cache_result.tags import Tag
 
 if TYPE_CHECKING:
     from cache_result.rules import InvalidationRule
@@ -28,8 +31,8 @@ class Targets:
     """Scopes by wrapper, and what to do afterwards. Each once, however often it is named."""
 
     __slots__ = (
-        *("_closed", "_committed", "_committing", "_named", "_owed", "_scopes", "_settle", "_work"),
-        "_writer",
+        *("_closed", "_committed", "_committing", "_named", "_owed", "_scopes", "_settle", "_tags"),
+        *("_work", "_writer"),
     )
 
     def __init__(self) -> None:
@@ -46,13 +49,20 @@ class Targets:
         """By cache: scopes of another database's change, whose new generations were written inside of this
         transaction. They have to change whatever becomes of it."""
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
+        self._tags: dict[Any, dict[bytes, Tag]] = {}
+        """By cache: tags by their scopes."""
         self._work: dict[Hashable, Job] = {}
         self._named: dict[AnyWrapper, list[Arguments] | None] = {}
         """For those who listen: the arguments that the scopes stand for, None for all of a function's."""
 
     def aim(self, wrapper: "AnyWrapper", rule: "InvalidationRule", values: Arguments | None = None) -> None:
         """The calls that ``rule`` names by these values are to change; where it names none, all of the
-        function's."""
+        function's. And its tags."""
+        if rule.tags:
+            self.add_tags(wrapper.storage, rule.tags_of(values), rule.settle)
+            if not rule.field_mapping:
+                return
+            values = rule.mapped(values) if values else None
         scopes = wrapper._fired_scopes(values) if values else []
         self.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
         if cache_invalidated.has_listeners(wrapper):
@@ -70,6 +80,20 @@ class Targets:
             named.update(scopes)
         if settle:
             self._settle.update((scope, max(settle, self._settle.get(scope, 0))) for scope in scopes)
+
+    def add_tags(self, storage: Any, tags: Iterable[Tag], settle: float = 0) -> None:
+        """These tags are to change in a cache, and their entries to stay closed for ``settle`` seconds."""
+        added = {tag.scope: tag for tag in tags}
+        named = self._tags.setdefault(storage, {})
+        named.update(added)
+        if len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
+            settle = max(settle, *(self._settle.get(scope, 0) for scope in named))
+            wider = [tag.wider for tag in named.values()]
+            added = self._tags[storage] = {tag.scope: tag for tag in wider}
+        if settle:
+            # Who adds tags while a function runs knows by that scope alone that they are closed.
+            for scope in (*added, tags_scope()):
+                self._settle[scope] = max(settle, self._settle.get(scope, 0))
 
     def _name(self, wrapper: "AnyWrapper", arguments: list[Arguments] | None) -> None:
         named = self._named.setdefault(wrapper, [])
@@ -108,6 +132,8 @@ class Targets:
             self._settle[scope] = max(seconds, self._settle.get(scope, 0))
         for wrapper, scopes in other._scopes.items():
             self.add(wrapper, scopes)
+        for storage, tags in other._tags.items():
+            self.add_tags(storage, tags.values())
         for wrapper, arguments in other._named.items():
             self._name(wrapper, arguments)
         for key, work in other._work.items():
@@ -124,10 +150,11 @@ class Targets:
 
     def touch(self, scopes: Iterable[bytes]) -> bool:
         """Whether one of ``scopes`` is to change."""
-        return any(not mine.isdisjoint(scopes) for mine in self._scopes.values())
+        mine: Iterator[AbstractSet[bytes]] = chain(self._scopes.values(), map(dict.keys, self._tags.values()))
+        return any(not each.isdisjoint(scopes) for each in mine)
 
     def __bool__(self) -> bool:
-        return bool(self._scopes or self._work)
+        return bool(self._scopes or self._tags or self._work)
 
     def close(self, committing: str | None = None) -> None:
         """Closes the scopes, just before the change becomes visible: one batch per cache. The new
@@ -167,6 +194,7 @@ class Targets:
         was written to a database."""
         batches, functions = self._batches(), self._functions()
         self._scopes.clear()
+        self._tags.clear()
         self._owed = {}
         closed, self._closed = self._closed, {}
         for (storage, writer), scopes in closed.items():
@@ -218,6 +246,7 @@ class Targets:
         for wrapper in list(self._scopes):
             if wrapper.storage in closed:
                 del self._scopes[wrapper]
+        self._tags = {storage: tags for storage, tags in self._tags.items() if storage not in closed}
         return self.invalidate()
 
     def release(self) -> None:
@@ -236,6 +265,8 @@ class Targets:
         batches: dict[Any, set[bytes]] = {}
         for wrapper, scopes in self._scopes.items():
             batches.setdefault(wrapper.storage, set()).update(scopes)
+        for storage, tags in self._tags.items():
+            batches.setdefault(storage, set()).update(tags, [tags_scope()])
         for storage, scopes in self._owed.items():
             batches.setdefault(storage, set()).update(scopes)
         return batches
@@ -245,6 +276,8 @@ class Targets:
         functions: dict[Any, list[str]] = {}
         for wrapper in self._scopes:
             functions.setdefault(wrapper.storage, []).append(wrapper.label)
+        for storage, tags in self._tags.items():
+            functions.setdefault(storage, []).extend(map(str, tags.values()))
         return functions
 
     def rewarm(self) -> None:

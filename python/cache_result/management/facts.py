@@ -72,6 +72,7 @@ def rule_facts(wrapper: Wrapper, rule: InvalidationRule) -> dict[str, Any]:
         "settle",
         "batch",
         "raise_exception",
+        "tags",
     ]
     given = {name: getattr(rule, name) for name in names}
     return {

@@ -57,7 +57,8 @@ def function_text(facts: Mapping[str, Any], entry: str | None) -> list[str]:
 def rule_lines(facts: Mapping[str, Any], title: str) -> list[str]:
     """A rule, under its function or its model."""
     mapped = ", ".join(f"{name} = {path}" for name, path in facts["field_mapping"].items())
-    target = f"by {facts['invalidator']}" if facts["invalidator"] else mapped or "all entries"
+    whole = "tags" if "tags" in facts["options"] else "all entries"
+    target = f"by {facts['invalidator']}" if facts["invalidator"] else mapped or whole
     options = [f"{name}={value!r}" for name, value in facts["options"].items()]
     return [
         f"  {title}: {target}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from inspect import isawaitable
 from time import perf_counter_ns
 from typing import Any, cast
@@ -10,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from cache_result import _core
 from cache_result.conf import get_settings
 from cache_result.keys.responses import asked
 from cache_result.reports import verdict_failed
@@ -42,6 +44,10 @@ class ViewFailed(Exception):
         self.error = error
 
 
+class SparedViewFailed(ViewFailed):
+    """The same for an exception that a stale response spares."""
+
+
 class Exchange:
     """A request by GET or HEAD that a view's wrapper answers."""
 
@@ -65,6 +71,10 @@ class Exchange:
         self.kwargs = kwargs
         self.run = run
         self.finish = finish
+        self.again = run
+        """Runs the view when it has answered already."""
+        self.afterwards: list[Callable[[], Any]] = []
+        """What is to be begun when the request is over."""
         self.count_pass = passed
         """Is told that the cache took no part: whether it was found so, and the view's microseconds."""
         self.part = ""
@@ -97,6 +107,12 @@ class Exchange:
             asked.reset(self._token)
         except ValueError:  # a coroutine that is thrown away may be closed in another context
             pass
+
+    def apart(self) -> "Exchange":
+        """The same for a run in the background, when the request has been answered."""
+        apart = copy(self)
+        apart.run, apart.afterwards = self.again, []
+        return apart
 
     # --- which of the stored responses is for it
 
@@ -162,14 +178,15 @@ class Exchange:
             return cast(Found, over.value)
 
     def _pass(self) -> Pass:
-        return ((perf_counter_ns() - self._began) // 1000,)
+        return ((perf_counter_ns() - self._began) // 1000, _core.clock_now())
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            raise ViewFailed(self, error) from error
+            spared = isinstance(error, self.verdict.freshness.error_types)
+            raise (SparedViewFailed if spared else ViewFailed)(self, error) from error
 
     def _finished(self, response: Any) -> Any:
         return response if self.finish is None else self.finish(response)
@@ -206,7 +223,7 @@ class Exchange:
         self.storable, self.ttl = True, _shorter(ttl, declared_lifetime(response))
         said = response.headers.get("Cache-Control")
         add_validator(response)
-        add_lifetime(response, self.ttl, public=self.policy.public)
+        add_lifetime(response, self.ttl, self.verdict.freshness, public=self.policy.public)
         vary = [(name, self.asker.header(name)) for name in self._vary(response, traces)]
         self._captured = capture(response, said, vary)
         return tuple(self._captured)
@@ -240,7 +257,10 @@ class Exchange:
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
-        return self._told(self._answered(rebuild(stored), stored, metadata), metadata)
+        response = self._told(self._answered(rebuild(stored), stored, metadata), metadata)
+        # Until then the middleware of this request goes on using what the view would use.
+        cast(Any, response)._resource_closers.extend(self.afterwards)
+        return response
 
     def _answered(
         self,

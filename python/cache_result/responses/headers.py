@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import parse_http_date_safe
 
+from cache_result.freshness import Freshness
+
 ResponseT = TypeVar("ResponseT")
 
 HEADERS = {
@@ -91,7 +93,9 @@ def conditional(request: HttpRequest, response: Any) -> Any:
     return answer
 
 
-def add_lifetime(response: HttpResponse, lifetime: float | None, *, public: bool) -> None:
+def add_lifetime(
+    response: HttpResponse, lifetime: float | None, freshness: Freshness, *, public: bool
+) -> None:
     """Says in ``Cache-Control`` how long clients may use a response, counted from when it was made: how much
     of that is over is in ``Age``. What the view says itself stands. Responses without an end are the ones
     that rules end, so clients have to ask each time."""
@@ -104,6 +108,11 @@ def add_lifetime(response: HttpResponse, lifetime: float | None, *, public: bool
             added["no_cache"] = True
         else:
             added["max_age"] = int(lifetime)
+            # RFC 5861, for the caches on the way.
+            if freshness.while_revalidate:
+                added["stale_while_revalidate"] = int(freshness.while_revalidate)
+            if freshness.if_error:
+                added["stale_if_error"] = int(freshness.if_error)
     if added:
         patch_cache_control(response, **added)
 

@@ -6,7 +6,7 @@ from typing import Any
 from cache_result import _core
 from cache_result.conf import get_settings
 from cache_result.responses.exchange import Exchange, ViewFailed
-from cache_result.responses.stored import StoredResponse, is_pass
+from cache_result.responses.stored import StoredResponse, is_outdated, is_pass
 from cache_result.status import CacheStatus
 
 _VARIANTS = 4
@@ -36,12 +36,15 @@ def steps_of(exchange: Exchange, mode: str, part: str) -> Generator[str, tuple[A
             if exchange.ran:
                 if not exchange.passed:
                     return exchange.answer_own(metadata), metadata
-                exchange.count_pass(False, *found)
+                exchange.count_pass(False, found[0])
                 return exchange.answer_own(BYPASSED), BYPASSED
             if found is _core.CACHE_MISSING:
                 break
             if is_pass(found):
-                exchange.count_pass(True, *found)
+                if look == "get" and is_outdated(found):
+                    look = "refresh"
+                    continue
+                exchange.count_pass(True, found[0])
                 break
             stored = StoredResponse(*found)
             if exchange.suits(stored):

@@ -12,16 +12,23 @@ from django.http.response import HttpResponseRedirectBase, ResponseHeaders
 from cache_result import _core
 from cache_result.responses.headers import age_of
 
-Pass = tuple[int]
+Pass = tuple[int, int]
 """Stored in place of a response that is for its own client alone, so that for a while the others neither
-wait for one another nor for the cache ("hit-for-pass"): how long the view ran, in microseconds."""
+wait for one another nor for the cache ("hit-for-pass"): how long the view ran, in microseconds, and
+when that was, in milliseconds since the epoch."""
 
 PASS_SECONDS = 10.0
 
 
 def is_pass(found: Any) -> bool:
     """Whether it stands in place of a response."""
-    return len(found) == 1
+    return len(found) == 2
+
+
+def is_outdated(found: Pass) -> bool:
+    """Whether it is past its time: unlike a response it is not served longer than that."""
+    age: int = _core.clock_now() - found[1]
+    return age >= PASS_SECONDS * 1000
 
 
 class StoredResponse(NamedTuple):

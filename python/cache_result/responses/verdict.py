@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from cache_result import _core
+from cache_result.freshness import Freshness
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Verdict:
     """The callable, whether it says what is *not* stored, and whether it takes the view's arguments too."""
     ttl: tuple[Any, bool, bool]
     """The ttl, whether it is a callable, and whether that takes the view's arguments too."""
+    freshness: Freshness
+    """What happens around its end."""
 
     def accepts(self, response: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the predicate says, which may have to be awaited; True without one."""

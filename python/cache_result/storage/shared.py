@@ -7,6 +7,7 @@ own a-methods, or, where a backend has none of its own, in one hop to Django's t
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from math import ceil
 from threading import local
 from typing import Any, ClassVar, TypeVar, cast
@@ -19,7 +20,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import connections, router
 from django.db.transaction import atomic
 
-from cache_result import _core
+from cache_result import _core, background
 from cache_result.breaker import Breaker
 from cache_result.conf import get_settings
 from cache_result.pending import Pending
@@ -80,6 +81,32 @@ class Storage:
             # `caches[alias]` looks it up anew every time, which costs as much as many an operation.
             self._of_thread.cache = caches[self.alias]
             return cast(BaseCache, self._of_thread.cache)
+
+    def part_thread(self) -> None:
+        """Gives this thread a backend object that is no other thread's. `caches` goes by context, and code in
+        the background has that of its caller, whose object is not made for two threads at once."""
+        if not hasattr(self._of_thread, "cache"):
+            self._of_thread.cache = Context().run(caches.__getitem__, self.alias)
+            background.at_thread_end(self._leave_thread)
+
+    async def apart_thread(self) -> None:
+        """The same for the thread that does the work of this task, if one does."""
+        if self._needs_thread(caches[self.alias]):
+            await sync_to_async(self.part_thread, thread_sensitive=True)()
+
+    async def aleave_thread(self) -> None:
+        """Closes what ``apart_thread`` has opened."""
+        if self._needs_thread(caches[self.alias]):
+            await sync_to_async(self._leave_thread, thread_sensitive=True)()
+
+    def _leave_thread(self) -> None:
+        cache = self._of_thread.__dict__.pop("cache", None)
+        if cache is not None:
+            cache.close()
+
+    @staticmethod
+    def _needs_thread(cache: BaseCache) -> bool:
+        return not _is_async(cache) and type(cache) is not LocMemCache
 
     def in_transaction(self) -> bool:
         """Whether what is stored now would commit or roll back with the caller's data."""
@@ -166,6 +193,14 @@ class Storage:
         """Sets an entry's own token."""
         yield "set", key, token, timeout
         return True
+
+    @operation
+    def prolong(self, key: str, timeout: float | None) -> Plan[bool]:
+        """Has an entry's own token live as long as a new one would; False when it is gone."""
+        try:
+            return bool((yield "touch", key, timeout))
+        except NotImplementedError:
+            return True  # then the entry that gets it dies with it, some time
 
     @operation
     def store(self, key: str, entry: bytes, timeout: float | None) -> Plan[bool]:
@@ -301,7 +336,7 @@ class Storage:
         cache = caches[self.alias]
         if _is_async(cache):
             return await arun(cache, plan)
-        if type(cache) is LocMemCache:  # memory only: nothing in it can block the event loop
+        if not self._needs_thread(cache):  # memory only: nothing in it can block the event loop
             return run(cache, plan)
         # The thread has a backend object of its own.
         return await sync_to_async(lambda: run(self.cache, plan), thread_sensitive=True)()

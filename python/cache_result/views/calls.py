@@ -5,6 +5,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any
 
 from cache_result.rules import InvalidationRule
+from cache_result.tags import names_in
 from cache_result.views import rest
 
 
@@ -28,15 +29,16 @@ def locate(label: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tupl
     )
 
 
-def call_parameters(func: Callable[..., Any], rules: Iterable[InvalidationRule]) -> Signature:
+def call_parameters(func: Callable[..., Any], rules: Iterable[InvalidationRule], tags: Any) -> Signature:
     """The parameters of a view, of which one is ``request`` whatever its own name for it is; with those
-    arguments of its URL that rules map and that it takes as ``**kwargs`` each by name."""
+    arguments of its URL that rules map or tags name, and that it takes as ``**kwargs``, each by name."""
     found = signature(func)
     parameters = _with_request(func, list(found.parameters.values()))
     rest_of_them = next((p for p in parameters if p.kind is Parameter.VAR_KEYWORD), None)
     if rest_of_them is None:
         return found.replace(parameters=parameters)
     mapped = [name for rule in rules for name in rule.field_mapping]
+    mapped += names_in(tags)
     known = {parameter.name for parameter in parameters}
     missing = [name for name in dict.fromkeys(mapped) if name not in known]
     at = parameters.index(rest_of_them)

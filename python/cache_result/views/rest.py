@@ -47,6 +47,12 @@ def request_of(view: Any, request: Any) -> Any:
     return own if getattr(own, "_request", None) is request else request
 
 
+def run_again(view: Any, run: Callable[[], Any]) -> Any:
+    """What ``run`` returns, for a view that has answered already."""
+    view.headers = view.default_response_headers  # of which the last response has taken some out
+    return run()
+
+
 def finalized(view: Any, request: Any, response: Any) -> Any:
     """The response of a handler as ``dispatch`` would finish it, so that it can be rendered."""
     if not is_rest_view(view) or isinstance(request, HttpRequest):

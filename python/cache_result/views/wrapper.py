@@ -1,6 +1,7 @@
 """``CachedResponseWrapper``: what a decorated view becomes."""
 
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -8,17 +9,19 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
 from cache_result import _core
-from cache_result.definition import SingleFlight, check_predicate, check_ttl, define, is_async, rules_of
+from cache_result.definition import SingleFlight, Tags, check_predicate, check_ttl, define, is_async, rules_of
 from cache_result.explanation import KeyExplanation
+from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keys.responses import ResponseCacheKeyConstructor, ResponseKeyField, asked
-from cache_result.responses.exchange import Exchange, ViewFailed
+from cache_result.responses.exchange import Exchange, SparedViewFailed, ViewFailed
 from cache_result.responses.identity import Identity
 from cache_result.responses.policy import STATUSES, Policy
 from cache_result.responses.steps import BYPASSED, part_of, steps_of
 from cache_result.responses.verdict import Verdict
 from cache_result.rules import InvalidationRule
+from cache_result.tags import given_tags
 from cache_result.threads import off_the_loop
 from cache_result.views import rest
 from cache_result.views.calls import call_parameters, locate
@@ -55,6 +58,12 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         cache: str | None = None,
         name: str | None = None,
         single_flight: SingleFlight = "cluster",
+        stale_while_revalidate: Seconds | None = None,
+        stale_if_error: Seconds | None = None,
+        error_types: ErrorTypes | None = None,
+        early_refresh: bool | float = False,
+        jitter: float = 0,
+        tags: Tags = None,
         identity: Callable[..., Any] | None = None,
         gate: rest.Gate | None = None,
     ) -> "CachedResponseWrapper[P, T]":
@@ -63,6 +72,17 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         predicate = check_predicate(cache_if, cache_unless, asynchronous, label)
         lifetime = check_ttl(ttl, asynchronous, label)
         rules = rules_of(invalidates_on, label)
+        tags = None if tags is None else given_tags(tags, label)
+        freshness = check_freshness(
+            ttl,
+            stale_while_revalidate,
+            stale_if_error,
+            error_types,
+            None,
+            early_refresh,
+            jitter,
+            label,
+        )
         definition = define(
             func,
             ResponseCacheKeyConstructor if key_constructor is None else key_constructor,
@@ -74,8 +94,10 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             cache,
             name,
             single_flight,
+            tags,
+            freshness=replace(freshness, error_types=(SparedViewFailed,)),
             run=filling(func),
-            parameters=call_parameters(func, rules),
+            parameters=call_parameters(func, rules, tags),
             identity=identity,
             more_fields={"response": ResponseKeyField()},
             of_view=True,
@@ -93,7 +115,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         self._policy = policy
         self._gate = gate
         self._dispatches = getattr(func, "__name__", None) == "dispatch"
-        self._verdict = Verdict(label, predicate, lifetime)
+        self._verdict = Verdict(label, predicate, lifetime, freshness)
         return self
 
     _policy: Policy
@@ -113,16 +135,19 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
         checked: rest.Checked | None,
     ) -> Exchange | None:
         """What is to be answered; None where the cache has no part in it."""
-        finish = None
+        finish, again = None, run
         if checked is not None:
             request = checked.request
         elif rest.is_rest_view(view):
             if isinstance(request, HttpRequest):
                 return None  # a handler that was called without `dispatch`; nobody knows how to render it
             finish = partial(rest.finalized, view, request)
+            again = partial(rest.run_again, view, run)
         if (checked is not None and checked.is_refused) or not rest.may_be_shared(request, self._policy):
             return None
-        return self._exchange_with(request, args, kwargs, run, finish)
+        exchange = self._exchange_with(request, args, kwargs, run, finish)
+        exchange.again = again
+        return exchange
 
     def _exchange_with(
         self,
@@ -273,6 +298,25 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     async def _invoke(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await cast(Exchange, asked.get()).afill()
+
+    def _invoke_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return cast(Exchange, asked.get()).fill()
+
+    def _set_apart(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        asked.set(cast(Exchange, asked.get()).apart())
+        return args, kwargs
+
+    def _when_free(self, begin: Callable[[], bool]) -> bool:
+        cast(Exchange, asked.get()).afterwards.append(begin)
+        return True
+
+    def _spared(self, error: Exception) -> None:
+        super()._spared(error.error if isinstance(error, ViewFailed) else error)
+
+    def _not_renewed(self, error: Exception) -> None:
+        super()._not_renewed(error.error if isinstance(error, ViewFailed) else error)
 
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``get_with_metadata``."""

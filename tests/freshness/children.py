@@ -1,0 +1,80 @@
+"""What the second processes of these tests run; `parent` is the conversation with the test."""
+
+import atexit
+import os
+import sys
+import threading
+import time
+
+from django.test import override_settings
+
+from cache_result import _core, background, cache_result
+from tests.race.children import make, stop_once
+from tests.waiting import DEADLINE, wait
+
+TTL = 10
+WINDOW = 100_000
+
+
+def read_stale(parent, alias, name, options, settings=None):
+    """Reads an entry past its time, whose run in the background stops; its result in the end."""
+    with override_settings(CACHE_RESULT=settings or {}):
+        _core.clock_advance(TTL + 1)
+        function = make(alias, name, stop_once(parent), ttl=TTL, **options)
+        value, metadata = function.get_with_metadata(1, 2)
+        parent.say((value, metadata["cache_status"].value))
+        assert background.settle(DEADLINE)
+        return function.get_cache_only(1, 2)
+
+
+def end_during_a_run(parent, alias):
+    """Ends while a run in the background goes on and on; the parent waits for the end."""
+    inside = threading.Event()
+
+    @cache_result(name="end-during-a-run", cache=alias, ttl=TTL, stale_while_revalidate=WINDOW)
+    def function():
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            time.sleep(10 * DEADLINE)
+        return "value"
+
+    function()
+    _core.clock_advance(TTL + 1)
+    assert function() == "value"
+    wait(inside)
+    atexit.register(sys.stdout.flush)
+    return "value"
+
+
+def fork_during_a_run(parent, alias):
+    """A forked child has a pool of its own. Returns its exit status."""
+    inside, go_on = threading.Event(), threading.Event()
+    pid, runs = os.getpid(), []
+
+    @cache_result(
+        name="fork-during-a-run",
+        cache=alias,
+        ttl=TTL,
+        stale_while_revalidate=WINDOW,
+        single_flight="process",  # the parent has the lease
+    )
+    def function():
+        runs.append(os.getpid())
+        if len(runs) == 2 and os.getpid() == pid:
+            inside.set()
+            wait(go_on)
+        return len(runs)
+
+    function()
+    _core.clock_advance(TTL + 1)
+    assert function() == 1
+    wait(inside)
+    child = os.fork()
+    if child == 0:
+        # Whatever happens, this must not return into the interpreter of the parent.
+        good = function() == 1 and background.settle(DEADLINE) and runs[-1] == os.getpid()
+        os._exit(0 if good else 1)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    assert background.settle(DEADLINE)
+    return os.waitstatus_to_exitcode(status)

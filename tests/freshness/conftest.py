@@ -1,0 +1,96 @@
+"""What tests of the windows around expiry share: functions that count, fail and stop, and how to wait."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from cache_result import background
+from tests.waiting import DEADLINE, Gate
+
+TTL = 10
+
+
+@dataclass
+class Script:
+    """What a function does when it runs: how often it has, what it raises, where it stops."""
+
+    runs: int = 0
+    error: BaseException | None = None
+    gates: dict = field(default_factory=dict)
+
+    def stop_at(self, run):
+        """The gate at which the run with this number stops."""
+        return self.gates.setdefault(run, Gate())
+
+    def run(self):
+        self.runs += 1
+        number = self.runs
+        if number in self.gates:
+            self.gates[number].stop_here()
+        if self.error is not None:
+            raise self.error
+        return [number]
+
+
+@pytest.fixture
+def script():
+    return Script()
+
+
+@pytest.fixture
+def scripted(cached, script):
+    """`function = scripted(stale_if_error=60)`: a function of one argument that does what `script` says."""
+
+    def decorate(**options):
+        @cached(**{"ttl": TTL, **options})
+        def function(key=1):
+            return script.run()
+
+        return function
+
+    return decorate
+
+
+@pytest.fixture
+def ascripted(cached, script):
+    """The async twin of `scripted`; it stops in a thread, so that its loop goes on."""
+
+    def decorate(**options):
+        @cached(**{"ttl": TTL, **options})
+        async def function(key=1):
+            return await asyncio.to_thread(script.run)
+
+        return function
+
+    return decorate
+
+
+def settle():
+    """Waits until nothing is done in the background any more."""
+    assert background.settle(DEADLINE)
+
+
+async def asettle():
+    """The same for tasks."""
+    await asyncio.wait_for(asyncio.gather(*background._tasks, return_exceptions=True), DEADLINE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(script):
+    """No test leaves anything behind that runs into the next one."""
+    yield
+    for gate in script.gates.values():
+        gate.open()
+    settle()
+
+
+def seen(function, *args):
+    """Value and status of a call."""
+    value, metadata = function.get_with_metadata(*args)
+    return value, metadata["cache_status"].value
+
+
+async def aseen(function, *args):
+    value, metadata = await function.aget_with_metadata(*args)
+    return value, metadata["cache_status"].value

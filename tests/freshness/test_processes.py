@@ -1,0 +1,98 @@
+"""The windows among processes that share a cache, and at the end of one."""
+
+import contextlib
+
+import pytest
+
+from cache_result import background
+from tests.backends import on
+from tests.freshness import children
+from tests.freshness.conftest import settle
+from tests.race.children import make, shared_state
+from tests.race.test_processes import Truth
+from tests.waiting import DEADLINE
+
+SHARED = on("redis", "django_redis")
+OPTIONS = {"stale_while_revalidate": children.WINDOW}
+
+
+@pytest.fixture
+def truth(cache_alias, unique_name, clock):
+    with contextlib.closing(shared_state()) as state:
+        state.flushdb()
+        yield Truth(state, unique_name())
+
+
+def status(function):
+    value, metadata = function.get_with_metadata(1, 2)
+    return value, metadata["cache_status"].value
+
+
+@SHARED
+def test_one_process_makes_it_anew(cache_alias, truth, processes, clock):
+    # Fails (three runs) if runs of the background take no lease.
+    function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
+    assert function(1, 2) == "old"
+    other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
+    other.expect(("old", "STALE"))
+    other.expect("inside")
+    truth.value = "new"
+    clock.advance(children.TTL + 1)
+    for _ in range(3):
+        assert status(function) == ("old", "STALE")
+        settle()
+        clock.advance(1)  # longer than it leaves another process alone
+    assert truth.runs == 2
+    other.say("go on")
+    assert other.result() == "old"
+    assert status(function)[1] == "HIT"
+
+
+@SHARED
+def test_a_killed_process_is_replaced(cache_alias, truth, processes, clock, settings):
+    # Fails (STALE for ever) if the lease of who was killed has no end.
+    settings.CACHE_RESULT = {"LEASE_TIMEOUT": 1}
+    function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
+    assert function(1, 2) == "old"
+    other = processes(children.read_stale, cache_alias, truth.name, OPTIONS, {"LEASE_TIMEOUT": 1})
+    other.expect(("old", "STALE"))
+    other.expect("inside")
+    other.kill()
+    truth.value = "new"
+    clock.advance(children.TTL + 1)
+    seen = set()
+    while truth.runs == 2:
+        seen.add(status(function))
+        assert background.settle(DEADLINE)
+        clock.advance(0.3)
+    assert seen == {("old", "STALE")}
+    assert status(function) == ("new", "HIT")
+    assert truth.runs == 3
+
+
+@SHARED
+def test_an_invalidation_here_during_a_run_there(cache_alias, truth, processes, clock):
+    # Fails ("old") if runs of the background are not fenced.
+    function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
+    assert function(1, 2) == "old"
+    other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
+    other.expect(("old", "STALE"))
+    other.expect("inside")
+    truth.value = "new"
+    function.invalidate_all()
+    assert function(1, 2) == "new"
+    other.say("go on")
+    other.result()
+    assert function(1, 2) == "new"
+
+
+@on("locmem", "memory", "redis")
+def test_the_end_of_a_process_waits_for_nothing(cache_alias, processes):
+    child = processes(children.end_during_a_run, cache_alias)
+    assert child.result() == "value"  # and the process has ended, with 0
+
+
+@on("locmem", "memory", "redis")
+def test_a_forked_child_has_a_pool_of_its_own(cache_alias, processes):
+    # Fails (the child waits for threads that it does not have) without the handler of forks.
+    assert processes(children.fork_during_a_run, cache_alias).result() == 0

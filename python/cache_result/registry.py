@@ -28,6 +28,8 @@ aliases: "WeakValueDictionary[str, CachedWrapper[..., object]]" = WeakValueDicti
 """Caches that functions name, with one of the functions."""
 _lock = renewed(Lock())
 _listeners: "list[Callable[[CachedWrapper[..., object]], None]]" = []
+used: set[str | None] = set()
+"""Caches that functions store in, None being the default; of functions that are gone, too."""
 late: dict[str, str] = {}
 """Functions whose rules were registered after discovery, so that other processes may not know them,
 with their modules."""

@@ -36,9 +36,9 @@ class InvalidationRule:
         ``{"user_id": "id"}`` or ``{"country_code": "country.code"}``. May be empty only for functions
         without parameters. When a mapped value changes, the calls of the old and of the new one are
         invalidated: the old one as the instance was loaded, else the whole function.
-    :param tags: tags that change with the instance, in entries of any function that uses the same cache:
-        templates of values of the instance, as ``["user:{id}", "team:{team.slug}"]``. Old and new values
-        count, as those of ``field_mapping``. What is not known invalidates all tags that begin
+    :param tags: tags that change with the instance, in entries of any function: templates of
+        values of the instance, as ``["user:{id}", "team:{team.slug}"]``. Old and new values count, as those
+        of ``field_mapping``. What is not known invalidates all tags that begin
         with the same text before the first colon. A rule with tags and no ``field_mapping`` invalidates
         these tags only.
     :param require_args: mapped values that must not be None for the rule to fire: True means all of

@@ -135,6 +135,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self.ttl = ttl
         self._alias = cache
         self._single_flight = single_flight
+        registry.used.add(cache)
         if cache is not None:
             registry.aliases[cache] = cast(Any, self)
         self.key_constructor.register(self)

@@ -4,9 +4,6 @@ import pytest
 
 
 @pytest.fixture
-def apart(cache_alias, settings):
-    """The cache under test has generations of this test alone, which may stay closed for a while."""
-    settings.CACHES = {
-        **settings.CACHES,
-        cache_alias: {**settings.CACHES[cache_alias], "KEY_PREFIX": "apart"},
-    }
+def apart(settings):
+    """Every cache has generations of this test alone, which may stay closed for a while."""
+    settings.CACHES = {alias: {**config, "KEY_PREFIX": "apart"} for alias, config in settings.CACHES.items()}

@@ -5,15 +5,17 @@ from collections.abc import Set as AbstractSet
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
+from django.core.cache import caches
 from django.db import connections
 
-from cache_result import transaction
+from cache_result import registry, transaction
 from cache_result._core import tags_scope
 from cache_result.conf import get_settings
 from cache_result.exceptions import CloseError
 from cache_result.invalidation.work import Invalidation, Job, Rewarm, hand_over
 from cache_result.reports import logger, tell
 from cache_result.signals import cache_invalidated
+from cache_result.storage import Storage, get_storage
 from cache_result.tags import Tag
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 
 Arguments = dict[str, Any]
 _writers = count(1)
+
+
+def storages_of_functions() -> list[Storage]:
+    """Those of all caches that functions store in, as far as this process knows: tags are common to them."""
+    default = get_settings().CACHE
+    named = {alias or default for alias in registry.used} or {default}
+    # Tests have functions in caches that are gone from the settings.
+    return [get_storage(alias) for alias in sorted(named) if alias == default or alias in caches.settings]
 
 
 class Targets:
@@ -59,7 +69,9 @@ class Targets:
         """The calls that ``rule`` names by these values are to change; where it names none, all of the
         function's. And its tags."""
         if rule.tags:
-            self.add_tags(wrapper.storage, rule.tags_of(values), rule.settle)
+            tags = list(rule.tags_of(values))
+            for storage in storages_of_functions():
+                self.add_tags(storage, tags, rule.settle)
             if not rule.field_mapping:
                 return
             values = rule.mapped(values) if values else None

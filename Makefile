@@ -47,8 +47,8 @@ test: $(CORE) servers ## Run the tests of Rust and Python
 
 test-all: $(CORE) ## Run what is slower: PostgreSQL, and the Python and Django matrix
 	@.ci/servers redis-server memcached postgresql
-	$(BIN)/python -m pytest tests/slow
-	CACHE_RESULT_TEST_DATABASE=postgresql $(BIN)/python -m pytest tests/invalidation
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/slow
+	CACHE_RESULT_TEST_DATABASE=postgresql $(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/invalidation
 	$(BIN)/python -m pip install --quiet --group matrix
 	$(BIN)/maturin build --release --quiet --out dist --interpreter $(BIN)/python
 	@# Interpreters are looked for on PATH, and last among those that pyenv has installed.

@@ -47,6 +47,8 @@ WITH_REDIS = (
     "redis",
     "windows",
     "django-redis",
+    "many",
+    "many-django-redis",
     "wipe",
     "threads",
     "tasks",
@@ -67,6 +69,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
     from benchmarks.herds import local_herds, process_herds
     from benchmarks.hits import async_hits, sync_hits
     from benchmarks.keys import key_building
+    from benchmarks.many import many
     from benchmarks.memory import memory_async, memory_hits, memory_raw, memory_values
     from benchmarks.memory_bytes import memory_bytes
     from benchmarks.memory_threads import memory_threads
@@ -89,6 +92,8 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "redis": lambda c: sync_hits(c, "redis", "hit, core RedisCache", partition),
         "django-redis": lambda c: sync_hits(c, "django_redis", "hit, django-redis", partition),
         "windows": windows,
+        "many": lambda c: many(c, "redis", "many hits, core RedisCache"),
+        "many-django-redis": lambda c: many(c, "django_redis", "many hits, django-redis"),
         "key": key_building,
         "wipe": wipes,
         "threads": lambda c: local_herds(c, "redis", tasks=False),

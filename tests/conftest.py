@@ -82,7 +82,9 @@ def registry_as_before() -> Iterator[None]:
     """Functions that a test decorates are forgotten with it."""
     kept = (registry._wrappers, registry.aliases, registry.late, identity._taken)
     before = [dict(names) for names in kept]
+    used = set(registry.used)
     yield
+    registry.used.intersection_update(used)
     for names, known in zip(kept, before, strict=True):
         names.clear()
         names.update(known)

@@ -23,6 +23,8 @@ LAYERS = [
     {"views"},
     {"invalidation"},
     {"wrapper"},
+    {"warming"},
+    {"many"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},
     {"rules", "keys", "backends", "breaker", "pending", "plans", "writes"},
     {"transaction"},

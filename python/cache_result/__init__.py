@@ -24,6 +24,7 @@ from cache_result.keys.fields import ArgsKeyField, CacheKeyField, ConstantKeyFie
 from cache_result.keys.requests import QueryParamsKeyField, RequestValueKeyField, ViewKwargsKeyField
 from cache_result.keys.responses import ResponseCacheKeyConstructor
 from cache_result.keys.shapes import DjangoModelKeyField, DrfSerializerKeyField
+from cache_result.many import Call
 from cache_result.registry import RegisteredRule, registered_rules
 from cache_result.responses import set_response_cache_header
 from cache_result.rules import InvalidationRule
@@ -51,6 +52,7 @@ __all__ = [
     "CacheStatus",
     "CachedResponseWrapper",
     "CachedWrapper",
+    "Call",
     "CeleryDispatcher",
     "ConstantKeyField",
     "DefaultKeyConstructor",

@@ -116,8 +116,17 @@ def at_thread_end(close: Callable[[], object]) -> None:
 
 
 def settle(seconds: float | None = None) -> bool:
-    """Waits until no thread of the background has anything to do; whether that came about in time."""
-    return _pool.settle(seconds)
+    """Waits until no thread of the background has anything to do; whether that came about in time. One of
+    them does not wait for itself."""
+    return not hasattr(_of_thread, "closers") and _pool.settle(seconds)
+
+
+async def asettle() -> None:
+    """Waits until no task of the running loop's background is left, and no thread has anything to do."""
+    loop = asyncio.get_running_loop()
+    while mine := [task for task in _tasks if task.get_loop() is loop]:
+        await asyncio.wait(mine)
+    await asyncio.to_thread(settle)
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -89,6 +89,13 @@ _IN_THREAD = InThread()
 async def drive(wrapper: "CachedWrapper[..., Any]", mode: str, want: str, args: Args, kwargs: Kwargs) -> Any:
     """Takes a call of asyncio from its arguments to its result."""
     steps = await off_the_loop(wrapper._steps, mode, want, args, kwargs)
+    return await drive_steps(wrapper, steps, args, kwargs)
+
+
+async def drive_steps(
+    wrapper: "CachedWrapper[..., Any]", steps: _core.Steps, args: Args, kwargs: Kwargs
+) -> Any:
+    """Takes a call of asyncio from its first step to its result."""
     return await _drive(_ON_LOOP, wrapper, steps, args, kwargs)
 
 

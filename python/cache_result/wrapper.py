@@ -31,6 +31,7 @@ from cache_result.freshness import ErrorTypes, Seconds, check_freshness
 from cache_result.keys.constructors import DefaultKeyConstructor, KeyConstructorLike
 from cache_result.keys.identity import label_of
 from cache_result.keyspace import delete_previous_versions
+from cache_result.many import CONCURRENCY, aget_many, get_many
 from cache_result.model_fields import RuleMember
 from cache_result.reports import logger, tell, too_large
 from cache_result.rules import InvalidationRule
@@ -38,6 +39,7 @@ from cache_result.signals import cache_invalidated
 from cache_result.status import CacheInfo, CacheStatus
 from cache_result.storage import Storage, get_storage
 from cache_result.threads import off_the_loop
+from cache_result.warming import Warmed, awarm, warm
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -207,6 +209,27 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         return responses.set_response_cache_header(response, metadata)
 
     # The asyncio side, which both kinds of wrapper have.
+
+    async def aget_many(self, calls: Iterable[Any], *, concurrency: int = CONCURRENCY) -> list[Any]:
+        """Asyncio twin of ``get_many``. The function runs for up to ``concurrency`` calls at once, in tasks.
+
+        :raises ValueError: if ``concurrency`` is less than 1.
+        """
+        return await aget_many(self, calls, concurrency)
+
+    async def awarm(
+        self,
+        calls: Iterable[Any],
+        *,
+        refresh: bool = False,
+        progress: bool | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> Warmed:
+        """Asyncio twin of ``warm``, for up to ``concurrency`` calls at once.
+
+        :raises ValueError: if ``concurrency`` is less than 1.
+        """
+        return await awarm(self, calls, refresh, progress, concurrency)
 
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``get_with_metadata``."""
@@ -397,6 +420,26 @@ class SyncCachedWrapper(CachedWrapper[P, T]):
         """Runs the function; neither reads nor writes the cache."""
         return cast(T, self._run("bypass", "value", args, kwargs))
 
+    def get_many(self, calls: Iterable[Any]) -> list[T]:
+        """The results of many calls, in their order. What is cached is read in one round trip for up to 500
+        of them, and the function runs for the others one after the other, each as in a call of its own.
+
+        :param calls: for each call the only argument, a tuple of arguments, a dict of keyword arguments, or
+            ``Call(...)``.
+        :raises TypeError: for what is no iterable, and for a call that does not fit the function.
+        """
+        return get_many(self, calls)
+
+    def warm(self, calls: Iterable[Any], *, refresh: bool = False, progress: bool | None = None) -> Warmed:
+        """Makes many calls whose results are then cached, for scripts. Those that raise are logged.
+
+        :param calls: as of ``get_many``; it may be a generator.
+        :param refresh: whether the function runs for what is cached, too.
+        :param progress: whether to show a progress bar, which needs tqdm; by default on a terminal.
+        :raises ImportError: if a bar is wanted, and tqdm is not installed.
+        """
+        return warm(self, calls, refresh, progress)
+
     def delete_cache(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Deletes this call's entry."""
         key, own, _ = self._parts(args, kwargs)
@@ -451,6 +494,18 @@ class AsyncCachedWrapper(CachedWrapper[P, Coroutine[Any, Any, T]]):
         """The cached result, or ``CACHE_MISSING``. Never runs the function."""
         return cast("T | _core.CacheMissing", await self._drive("peek", "value", args, kwargs))
 
+    async def aget_many(self, calls: Iterable[Any], *, concurrency: int = CONCURRENCY) -> list[T]:
+        """The results of many calls, in their order. What is cached is read in one round trip for up to 500
+        of them; the function runs for up to ``concurrency`` of the others at once, each as in a call of
+        its own. The first exception ends those that are under way.
+
+        :param calls: for each call the only argument, a tuple of arguments, a dict of keyword arguments, or
+            ``Call(...)``.
+        :raises TypeError: for what is no iterable, and for a call that does not fit the function.
+        :raises ValueError: if ``concurrency`` is less than 1.
+        """
+        return await aget_many(self, calls, concurrency)
+
     async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the function and stores its result over the old one, which is served meanwhile."""
         return cast(T, await self._drive("refresh", "value", args, kwargs))
@@ -480,6 +535,8 @@ _BLOCKING = frozenset(
         "delete_cache",
         "delete_by_prefix",
         "invalidate_all",
+        "get_many",
+        "warm",
     }
 )
 

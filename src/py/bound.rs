@@ -21,6 +21,9 @@ const PER_CALL: [&str; 10] = [
     "__call__",
 ];
 
+/// Methods that take many calls, each of which has the instance first.
+const PER_CALLS: [&str; 2] = ["get_many", "warm"];
+
 // A cached method of one instance: call it, or call `.refresh(...)` and the rest on it. No documentation for
 // Python: it would be that of each method.
 #[pyclass(module = "cache_result._core", frozen)]
@@ -71,9 +74,15 @@ impl BoundWrapper {
 
     fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let found = self.wrapper.bind(py).getattr(name)?;
-        let base = name.strip_prefix('a').filter(|base| PER_CALL.contains(base));
-        if base.is_some() || PER_CALL.contains(&name) {
+        let is_one_of = |names: &[&str]| {
+            names.contains(&name)
+                || name.strip_prefix('a').is_some_and(|base| names.contains(&base))
+        };
+        if is_one_of(&PER_CALL) {
             return names::partial(py)?.call1((found, &self.instance));
+        }
+        if is_one_of(&PER_CALLS) {
+            return names::partial(py)?.call1((names::of_instance(py)?, found, &self.instance));
         }
         Ok(found)
     }

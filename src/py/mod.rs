@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod absent;
+mod batch;
 mod bind;
 mod binding;
 mod bound;
@@ -47,6 +48,8 @@ mod written;
 pub mod _core {
     #[pymodule_export]
     use super::absent::Absent;
+    #[pymodule_export]
+    use super::batch::Batch;
     #[pymodule_export]
     use super::bound::BoundWrapper;
     #[pymodule_export]

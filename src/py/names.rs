@@ -27,6 +27,8 @@ imported!(/// Whether the running code is part of a fill of this key.
     is_inside: PyAny = "cache_result.fills", "is_inside");
 imported!(/// Begins a renewal in a thread of this process.
     renew_in_thread: PyAny = "cache_result.driving", "renew_in_thread");
+imported!(/// A method that takes many calls, with the instance as the first argument of each.
+    of_instance: PyAny = "cache_result.many", "of_instance");
 imported!(/// Whether an open transaction of the caller has written.
     is_dirty: PyAny = "cache_result.transaction", "is_dirty");
 imported!(/// Since when the caller's transactions see nothing new, in milliseconds since the epoch, or None.

@@ -177,7 +177,8 @@ impl Wrapper {
         Ok(Some(Finished { value: Some(value.unbind()), status: Status::Hit, times }))
     }
 
-    fn drive<'py>(
+    /// Does what the call asks for, until it is over.
+    pub fn drive<'py>(
         &self,
         py: Python<'py>,
         binding: &Binding,
@@ -265,7 +266,7 @@ fn mended(py: Python<'_>, error: PyErr) -> PyResult<()> {
 }
 
 /// What the first look at the cache found.
-enum Read {
+pub enum Read {
     /// A hit, and how long its fill had taken, in microseconds.
     Valid(Finished, u32),
     /// No hit, or one that takes further thought.
@@ -282,7 +283,7 @@ fn first_read(
     let parts = &prepared.parts;
     let plan = binding.fingerprint;
     let storage = binding.storage.bind(py);
-    let (snapshot, found) = if let (Some(get), Some(index)) = (&binding.get, &binding.index) {
+    if let (Some(get), Some(index)) = (&binding.get, &binding.index) {
         let entry = match get.bind(py).call1((parts.text.as_str(),)) {
             Ok(stored) => Blob::read(&stored),
             // The value under this key does not load: the storage deletes it.
@@ -297,20 +298,39 @@ fn first_read(
         let check =
             |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
         let found = entry.as_ref().and_then(check);
-        (Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }, found)
-    } else {
-        let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
-        let Some(mut snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
-            return Ok(Read::Unsure(First::Down));
-        };
-        if let Some(keys) = recorded::keys(py, &mut snapshot, plan)? {
-            let reply = storage.call_method1(intern!(py, "read"), (keys,))?;
-            recorded::compare(&mut snapshot, &reply);
-        }
-        let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
-        let found = snapshot.entry.as_ref().and_then(check);
-        (snapshot, found)
+        let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
+        return loaded(py, snapshot, found, windows);
+    }
+    let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
+    let Some(mut snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
+        return Ok(Read::Unsure(First::Down));
     };
+    if let Some(keys) = recorded::keys(py, &mut snapshot, plan)? {
+        let reply = storage.call_method1(intern!(py, "read"), (keys,))?;
+        recorded::compare(&mut snapshot, &reply);
+    }
+    looked_at(py, plan, snapshot, windows)
+}
+
+/// What was found by reading a shared cache.
+pub fn looked_at(
+    py: Python<'_>,
+    plan: u64,
+    snapshot: Snapshot<Blob>,
+    windows: &Windows,
+) -> PyResult<Read> {
+    let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
+    let found = snapshot.entry.as_ref().and_then(check);
+    loaded(py, snapshot, found, windows)
+}
+
+/// The value of what is valid, if that is all there is to do.
+fn loaded(
+    py: Python<'_>,
+    snapshot: Snapshot<Blob>,
+    found: Option<(Times, usize)>,
+    windows: &Windows,
+) -> PyResult<Read> {
     let found = found.filter(|(times, _)| windows.is_surely_fresh(times, clock::now_ms()));
     if let (Some(entry), Some((times, payload))) = (&snapshot.entry, found) {
         match entry.load(py, payload) {

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
@@ -317,6 +317,15 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
 
     def _not_renewed(self, error: Exception) -> None:
         super()._not_renewed(error.error if isinstance(error, ViewFailed) else error)
+
+    def _refuse_many(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"cache_result: {self.label} is a view, of which each call has a request of its own; put "
+            "@cache_result on a function that makes the data, for many calls of that"
+        )
+
+    if not TYPE_CHECKING:
+        get_many = aget_many = warm = awarm = _refuse_many
 
     async def aget_with_metadata(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Asyncio twin of ``get_with_metadata``."""

@@ -1,6 +1,7 @@
 """What tests of the windows around expiry share: functions that count, fail and stop, and how to wait."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +17,8 @@ class Script:
     """What a function does when it runs: how often it has, what it raises, where it stops."""
 
     runs: int = 0
+    seconds: float = 0
+    """How long a run takes at least, for `early_refresh` goes by that."""
     error: BaseException | None = None
     gates: dict = field(default_factory=dict)
 
@@ -26,6 +29,7 @@ class Script:
     def run(self):
         self.runs += 1
         number = self.runs
+        time.sleep(self.seconds)
         if number in self.gates:
             self.gates[number].stop_here()
         if self.error is not None:

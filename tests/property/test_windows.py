@@ -1,4 +1,4 @@
-"""The windows around expiry, and tags, against a model: whatever the order of reads, errors, wipes and time."""
+"""The windows around expiry, and tags, against a model: reads, errors, wipes and time in whatever order."""
 
 import asyncio
 import itertools

@@ -33,8 +33,11 @@ class Failures(NamedTuple):
 
 @dataclass
 class Model:
-    """The entries and the failures of each key. `lifetime` is what is left of a ttl after jitter: nobody but the
-    cache knows. So is it with an early refresh, which the test has seen or not: `is_early` says so."""
+    """The entries and the failures of each key.
+
+    `lifetime` is what jitter has left of a ttl, and `is_early` whether there was an early refresh: chance
+    decided both, so the test has to look.
+    """
 
     lifetime: Callable[[int], float]
     is_early: Callable[[], bool]

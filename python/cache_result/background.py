@@ -108,6 +108,15 @@ def submit(work: Work) -> bool:
     return _pool.submit(work)
 
 
+def at_once(work: Work) -> bool:
+    """Does ``work`` here and now, whatever goes wrong in it."""
+    try:
+        work()
+    except Exception:
+        logger.exception("cache_result: work in the background failed")
+    return True
+
+
 def at_thread_end(close: Callable[[], object]) -> None:
     """Has ``close`` called when this thread ends, if it is one of the background."""
     closers: list[Callable[[], object]] | None = getattr(_of_thread, "closers", None)

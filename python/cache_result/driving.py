@@ -201,7 +201,8 @@ async def _until_ended(steps: _core.Steps, seconds: float) -> None:
 def renew_in_thread(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs | None
 ) -> bool:
-    """Has an entry made anew by a thread of the background; False if there is too much of that already."""
+    """Has an entry made anew by a thread of the background; False if there is too much of that already. In a
+    TestCase it is made at once: no other thread sees the rows of the test."""
     try:
         context, call = _apart(wrapper, args, kwargs or {})
         surroundings = captured()
@@ -210,7 +211,10 @@ def renew_in_thread(
             wrapper.storage.part_thread()
             context.run(_renew_here, wrapper, renewal, *call, surroundings)
 
-        return wrapper._when_free(partial(background.submit, work))
+        def begin() -> bool:
+            return background.at_once(work) if transaction.is_in_testcase() else background.submit(work)
+
+        return wrapper._when_free(begin)
     except Exception:
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False

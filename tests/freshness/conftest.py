@@ -57,8 +57,9 @@ def scripted(cached, script):
 
 
 @pytest.fixture
-def ascripted(cached, script):
-    """The async twin of `scripted`; it stops in a thread, so that its loop goes on."""
+async def ascripted(cached, script):
+    """The async twin of `scripted`; it stops in a thread, so that its loop goes on. The loop ends after what is
+    done in the background, which would leave its client of the cache to the garbage collector."""
 
     def decorate(**options):
         @cached(**{"ttl": TTL, **options})
@@ -67,7 +68,10 @@ def ascripted(cached, script):
 
         return function
 
-    return decorate
+    yield decorate
+    for gate in script.gates.values():
+        gate.open()
+    await asettle()
 
 
 def settle():

@@ -223,7 +223,7 @@ def renew_in_thread(
 def renew_in_task(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> bool:
-    """Has an entry made anew by a task of the running loop."""
+    """Has an entry made anew by a task of the running loop; False if there is too much of that already."""
     try:
         context, call = _apart(wrapper, args, kwargs)
         work = partial(_renew, _ON_LOOP, wrapper, renewal, *call)
@@ -231,9 +231,9 @@ def renew_in_task(
 
         def begin() -> bool:
             if asyncio._get_running_loop() is loop:
-                context.run(background.spawn, work)
-            else:  # by a thread that closes the response
-                loop.call_soon_threadsafe(background.spawn, work, context=context)
+                return context.run(background.spawn, work)
+            # By a thread that closes the response.
+            loop.call_soon_threadsafe(background.spawn, work, context=context)
             return True
 
         return wrapper._when_free(begin)

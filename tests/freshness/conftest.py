@@ -58,8 +58,8 @@ def scripted(cached, script):
 
 @pytest.fixture
 async def ascripted(cached, script):
-    """The async twin of `scripted`; it stops in a thread, so that its loop goes on. The loop ends after what is
-    done in the background, which would leave its client of the cache to the garbage collector."""
+    """The async twin of `scripted`; it stops in a thread, so that its loop goes on. The loop ends after what
+    is done in the background, which would leave its client of the cache to the garbage collector."""
 
     def decorate(**options):
         @cached(**{"ttl": TTL, **options})

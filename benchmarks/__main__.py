@@ -46,6 +46,7 @@ WITHOUT_REDIS = (
 WITH_REDIS = (
     "redis",
     "windows",
+    "expiry",
     "django-redis",
     "wipe",
     "threads",
@@ -63,6 +64,7 @@ WITH_REDIS = (
 
 def rows() -> dict[str, Callable[[Conditions], Section]]:
     """Every row by name, in the order of the report. Needs a configured Django."""
+    from benchmarks.expiry import expiry_herd
     from benchmarks.freshness import windows
     from benchmarks.herds import local_herds, process_herds
     from benchmarks.hits import async_hits, sync_hits
@@ -89,6 +91,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "redis": lambda c: sync_hits(c, "redis", "hit, core RedisCache", partition),
         "django-redis": lambda c: sync_hits(c, "django_redis", "hit, django-redis", partition),
         "windows": windows,
+        "expiry": expiry_herd,
         "key": key_building,
         "wipe": wipes,
         "threads": lambda c: local_herds(c, "redis", tasks=False),

@@ -46,6 +46,7 @@ WITHOUT_REDIS = (
 WITH_REDIS = (
     "redis",
     "windows",
+    "expiry",
     "django-redis",
     "many",
     "many-django-redis",
@@ -65,6 +66,7 @@ WITH_REDIS = (
 
 def rows() -> dict[str, Callable[[Conditions], Section]]:
     """Every row by name, in the order of the report. Needs a configured Django."""
+    from benchmarks.expiry import expiry_herd
     from benchmarks.freshness import windows
     from benchmarks.herds import local_herds, process_herds
     from benchmarks.hits import async_hits, sync_hits
@@ -92,6 +94,7 @@ def rows() -> dict[str, Callable[[Conditions], Section]]:
         "redis": lambda c: sync_hits(c, "redis", "hit, core RedisCache", partition),
         "django-redis": lambda c: sync_hits(c, "django_redis", "hit, django-redis", partition),
         "windows": windows,
+        "expiry": expiry_herd,
         "many": lambda c: many(c, "redis", "many hits, core RedisCache"),
         "many-django-redis": lambda c: many(c, "django_redis", "many hits, django-redis"),
         "key": key_building,

@@ -81,13 +81,21 @@ class Process(Talk):
         self._pipe.close()
 
 
-def first_to_say(processes: list[Process], word: Any) -> Process:
-    """The process that says `word` before any other says anything."""
+def next_word(processes: list[Process]) -> tuple[Process, Any]:
+    """Which of the processes says something next, and what."""
     by_pipe = {process._pipe: process for process in processes}
     ready = multiprocessing.connection.wait(list(by_pipe), DEADLINE)
     assert ready, f"no word from any process for {DEADLINE:.0f} s"
     first = by_pipe[ready[0]]  # type: ignore[index]
-    first.expect(word)
+    kind, word = first._receive()
+    assert kind == "said", word
+    return first, word
+
+
+def first_to_say(processes: list[Process], word: Any) -> Process:
+    """The process that says `word` before any other says anything."""
+    first, said = next_word(processes)
+    assert said == word
     return first
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
@@ -14,6 +15,8 @@ from django.db import close_old_connections, connections
 from cache_result.reports import logger
 
 THREADS = 4
+TASKS = 16
+"""So many tasks of an event loop work at once: each may have a thread and database connections."""
 QUEUE = 256
 """So much work waits at most; what comes on top is refused."""
 IDLE_SECONDS = 10.0
@@ -101,11 +104,21 @@ class Pool:
 _of_thread = threading.local()
 _pool = Pool()
 _tasks: set["asyncio.Task[None]"] = set()
+_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
 
 
 def submit(work: Work) -> bool:
     """Has ``work`` done by a thread of this process, soon; False if there is too much of it already."""
     return _pool.submit(work)
+
+
+def at_once(work: Work) -> bool:
+    """Does ``work`` here and now, whatever goes wrong in it."""
+    try:
+        work()
+    except Exception:
+        logger.exception("cache_result: work in the background failed")
+    return True
 
 
 def at_thread_end(close: Callable[[], object]) -> None:
@@ -129,17 +142,22 @@ async def asettle() -> None:
     await asyncio.to_thread(settle)
 
 
-def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Has the running loop do ``work`` in a task that outlives the caller's, and ends with the loop."""
-    task = asyncio.get_running_loop().create_task(_apart(work))
+def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+    """Has the running loop do ``work`` in a task that outlives the caller's, and ends with the loop; False if
+    there is too much of it already."""
+    if len(_tasks) >= TASKS + QUEUE:
+        return False
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_apart(work, _turns.setdefault(loop, asyncio.Semaphore(TASKS))))
     _tasks.add(task)  # the loop itself holds tasks weakly
     task.add_done_callback(_tasks.discard)
+    return True
 
 
-async def _apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs ``work`` with a thread of its own for what Django's database connections are used in: the
-    caller's may end with his request."""
-    async with ThreadSensitiveContext():
+async def _apart(work: Callable[[], Coroutine[Any, Any, None]], turns: asyncio.Semaphore) -> None:
+    """Runs ``work``, when it is its turn, with a thread of its own for what Django's database connections are
+    used in: the caller's may end with his request."""
+    async with turns, ThreadSensitiveContext():
         try:
             await work()
         except Exception:

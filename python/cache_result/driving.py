@@ -208,7 +208,8 @@ async def _until_ended(steps: _core.Steps, seconds: float) -> None:
 def renew_in_thread(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs | None
 ) -> bool:
-    """Has an entry made anew by a thread of the background; False if there is too much of that already."""
+    """Has an entry made anew by a thread of the background; False if there is too much of that already. In a
+    TestCase it is made at once: no other thread sees the rows of the test."""
     try:
         context, call = _apart(wrapper, args, kwargs or {})
         surroundings = captured()
@@ -217,7 +218,10 @@ def renew_in_thread(
             wrapper.storage.part_thread()
             context.run(_renew_here, wrapper, renewal, *call, surroundings)
 
-        return wrapper._when_free(partial(background.submit, work))
+        def begin() -> bool:
+            return background.at_once(work) if transaction.is_in_testcase() else background.submit(work)
+
+        return wrapper._when_free(begin)
     except Exception:
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
@@ -226,7 +230,7 @@ def renew_in_thread(
 def renew_in_task(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> bool:
-    """Has an entry made anew by a task of the running loop."""
+    """Has an entry made anew by a task of the running loop; False if there is too much of that already."""
     try:
         context, call = _apart(wrapper, args, kwargs)
         work = partial(_renew, _ON_LOOP, wrapper, renewal, *call)
@@ -234,9 +238,9 @@ def renew_in_task(
 
         def begin() -> bool:
             if asyncio._get_running_loop() is loop:
-                context.run(background.spawn, work)
-            else:  # by a thread that closes the response
-                loop.call_soon_threadsafe(background.spawn, work, context=context)
+                return context.run(background.spawn, work)
+            # By a thread that closes the response.
+            loop.call_soon_threadsafe(background.spawn, work, context=context)
             return True
 
         return wrapper._when_free(begin)

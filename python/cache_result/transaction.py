@@ -92,6 +92,16 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return _is_open(connection)
 
 
+def is_in_testcase() -> bool:
+    """Whether a connection of this thread is in the transaction of a Django TestCase, whose rows no other
+    connection sees."""
+    return any(
+        getattr(block, "_from_testcase", False)
+        for connection in connections.all(initialized_only=True)
+        for block in connection.atomic_blocks
+    )
+
+
 def is_in_doubt(error: BaseException) -> bool:
     """Whether a statement that raised this may have been executed all the same, then or later."""
     raised_by_database = isinstance(error, Error) or not isinstance(error, Exception)

@@ -23,22 +23,13 @@ pub(super) struct Fill<V: Clone> {
     pub lease: Option<Held>,
     pub turn: Option<RefreshTurn<Landing<V>>>,
     pub status: Status,
-    /// Whether there is an entry that is served meanwhile, or if the function fails.
-    pub replaces: bool,
-    /// When the entry was stored that a run in the background is to replace.
+    /// When the entry was stored that is served meanwhile, or if the function fails, and that this is to replace.
     pub seen: Option<i64>,
 }
 
 impl<V: Clone> Fill<V> {
     pub(super) fn new(status: Status) -> Self {
-        Self {
-            tickets: SmallVec::new(),
-            lease: None,
-            turn: None,
-            status,
-            replaces: false,
-            seen: None,
-        }
+        Self { tickets: SmallVec::new(), lease: None, turn: None, status, seen: None }
     }
 
     fn arm(&self, fence: &[Token]) {
@@ -75,13 +66,13 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     pub(super) async fn fill_unshared(
         self,
         mut tokens: Vec<Option<Token>>,
-        stale: bool,
+        stale: Option<i64>,
     ) -> Outcome<E, V> {
         if !self.complete(&mut tokens).await {
             return self.alone(Status::Miss).await;
         }
-        let fill = Fill { replaces: stale, ..Fill::new(Status::Miss) };
-        let own = self.own_of(stale, &tokens);
+        let fill = Fill { seen: stale, ..Fill::new(Status::Miss) };
+        let own = self.own_of(stale.is_some(), &tokens);
         self.fill(tokens, own, fill).await
     }
 
@@ -149,12 +140,13 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                         shared: false,
                     };
                 };
+                let may_replace = fill.turn.as_ref().is_none_or(RefreshTurn::may_store)
+                    && !self.would_displace(fill.seen, &fence).await;
                 let times = match storable {
-                    Some(_) if !fill.turn.as_ref().is_none_or(RefreshTurn::may_store) => None,
-                    Some(_) if self.would_displace(fill.seen, &fence).await => None,
+                    _ if !may_replace => None,
                     Some(storable) => self.store(storable, (&fence, &recorded), fill_us).await,
                     None => {
-                        if fill.status == Status::Refresh || fill.replaces {
+                        if fill.status == Status::Refresh || fill.seen.is_some() {
                             self.port.ask(Ask::Forget).await;
                         }
                         None
@@ -225,7 +217,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             _ => unreachable!("a run answers with what it ran"),
         };
         if all {
-            if fill.replaces {
+            if fill.seen.is_some() {
                 self.backoffs.failed(self.target.key, clock::now_ms(), spares);
             }
             fill.land(&Landing::Error { error: error.clone(), spares });
@@ -235,7 +227,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if let Some(lease) = fill.lease {
             // Waiters elsewhere run for themselves; a filler that was interrupted is replaced by one. For a run
             // in the background nobody waits.
-            self.release(lease, all && fill.seen.is_none()).await;
+            self.release(lease, all && fill.status != Status::Refresh).await;
         }
         if spares
             && fill.status == Status::Miss

@@ -112,7 +112,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.sees(&tokens) {
             return Outcome::Missing;
         }
-        let mut fill = Fill { replaces: true, seen: Some(seen), ..Fill::new(Status::Refresh) };
+        let mut fill = Fill { seen: Some(seen), ..Fill::new(Status::Refresh) };
         if self.target.sharing != Sharing::Nobody {
             let (key, crew) = (self.target.key, self.target.crew);
             match self.flights.join(key, self.target.started, &tokens, crew) {
@@ -156,8 +156,8 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         self.fill(tokens, own, fill).await
     }
 
-    /// Whether what a run in the background has made would displace something newer than what was stored at
-    /// `seen`: nobody has waited for it, so much may have happened. The fence alone would only make it void.
+    /// Whether the result of a run that is to replace what was stored at `seen` would displace something newer:
+    /// a refresh may have come in between. The fence alone would only make it void.
     pub(super) async fn would_displace(&self, seen: Option<i64>, fence: &[Token]) -> bool {
         let Some(seen) = seen else { return false };
         let Some(snapshot) = self.read(None).await else { return true };

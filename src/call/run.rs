@@ -130,14 +130,15 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                     }
                 }
             }
+            let stale = stale.map(|times| times.cached_at);
             if self.target.sharing == Sharing::Nobody {
-                return self.fill_unshared(seen, stale.is_some()).await;
+                return self.fill_unshared(seen, stale).await;
             }
             let Target { key, started, crew, flight_timeout, .. } = self.target;
             match self.flights.join(key, started, &seen, crew) {
-                Boarding::Alone => return self.fill_unshared(seen, stale.is_some()).await,
+                Boarding::Alone => return self.fill_unshared(seen, stale).await,
                 Boarding::Lead(ticket) => {
-                    return self.lead(ticket, seen, stale.is_some(), began).await;
+                    return self.lead(ticket, seen, stale, began).await;
                 }
                 Boarding::Wait(flight) => {
                     let timeout = flight_timeout.saturating_sub(began.elapsed());
@@ -194,22 +195,22 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
     }
 
     /// The leader of this process: looks again, has the cluster's lease if there is one, and fills. `stale`
-    /// says that there is an entry to be served meanwhile, or if the function fails.
+    /// says when the entry was stored that stands in if the function fails.
     async fn lead(
         self,
         ticket: Ticket<Landing<V>>,
         mut tokens: Vec<Option<Token>>,
-        stale: bool,
+        stale: Option<i64>,
         began: Instant,
     ) -> Outcome<E, V> {
-        let mut fill = Fill { replaces: stale, ..Fill::new(Status::Miss) };
+        let mut fill = Fill { seen: stale, ..Fill::new(Status::Miss) };
         fill.tickets.push(ticket);
         if self.target.sharing == Sharing::Cluster && self.target.index.is_none() {
             if !self.complete(&mut tokens).await {
                 return self.run_unstored(fill).await;
             }
             // To draw another own token would void the stale entry.
-            let kept = tokens.last().copied().flatten().filter(|_| stale);
+            let kept = tokens.last().copied().flatten().filter(|_| stale.is_some());
             let way = Way { began, kept, but: None, waits: true };
             let mut own = kept.map_or_else(|| Own::Drawn(Token::fresh()), Own::Kept);
             match self.claim(&mut tokens, &way).await {
@@ -240,7 +241,7 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !self.complete(&mut tokens).await {
             return self.run_unstored(fill).await;
         }
-        let own = self.own_of(stale, &tokens);
+        let own = self.own_of(stale.is_some(), &tokens);
         self.fill(tokens, own, fill).await
     }
 

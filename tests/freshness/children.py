@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 
+from django.core.cache import caches
 from django.test import override_settings
 
 from cache_result import _core, background, cache_result
 from tests.race.children import make, stop_once
-from tests.waiting import DEADLINE, wait
+from tests.waiting import DEADLINE, Threads, wait
 
 TTL = 10
 WINDOW = 100_000
@@ -25,6 +26,30 @@ def read_stale(parent, alias, name, options, settings=None):
         parent.say((value, metadata["cache_status"].value))
         assert background.settle(DEADLINE)
         return function.get_cache_only(1, 2)
+
+
+def herd_at_expiry(parent, alias, name, options, size):
+    """Threads that read an entry past its time at once, whose run in the background stops, wherever that is.
+    Says what they have got, and returns what the next reader gets."""
+    _core.clock_advance(TTL + 1)
+    function = make(alias, name, stop_once(parent), ttl=TTL, **options)
+    threads, barrier = Threads(), threading.Barrier(size)
+
+    def read():
+        caches[alias].get("connect")
+        barrier.wait()
+        value, metadata = function.get_with_metadata(1, 2)
+        return value, metadata["cache_status"].value
+
+    parent.say("ready")
+    parent.expect("start")
+    outcomes = [threads(read) for _ in range(size)]
+    found = {outcome.result() for outcome in outcomes}
+    threads.join()
+    parent.say(found)
+    assert background.settle(DEADLINE)
+    parent.expect("end")
+    return function.get_cache_only(1, 2)
 
 
 def end_during_a_run(parent, alias):

@@ -1,6 +1,7 @@
 """What tests of the windows around expiry share: functions that count, fail and stop, and how to wait."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +17,8 @@ class Script:
     """What a function does when it runs: how often it has, what it raises, where it stops."""
 
     runs: int = 0
+    seconds: float = 0
+    """How long a run takes at least, for `early_refresh` goes by that."""
     error: BaseException | None = None
     gates: dict = field(default_factory=dict)
 
@@ -26,6 +29,7 @@ class Script:
     def run(self):
         self.runs += 1
         number = self.runs
+        time.sleep(self.seconds)
         if number in self.gates:
             self.gates[number].stop_here()
         if self.error is not None:
@@ -53,8 +57,9 @@ def scripted(cached, script):
 
 
 @pytest.fixture
-def ascripted(cached, script):
-    """The async twin of `scripted`; it stops in a thread, so that its loop goes on."""
+async def ascripted(cached, script):
+    """The async twin of `scripted`; it stops in a thread, so that its loop goes on. The loop ends after what
+    is done in the background, which would leave its client of the cache to the garbage collector."""
 
     def decorate(**options):
         @cached(**{"ttl": TTL, **options})
@@ -63,7 +68,10 @@ def ascripted(cached, script):
 
         return function
 
-    return decorate
+    yield decorate
+    for gate in script.gates.values():
+        gate.open()
+    await asettle()
 
 
 def settle():

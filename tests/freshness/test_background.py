@@ -11,9 +11,9 @@ from django.db import connection, connections
 from django.utils import translation
 
 from cache_result import background, fills
-from cache_result.background import QUEUE, THREADS, Pool
+from cache_result.background import QUEUE, TASKS, THREADS, Pool
 from tests.backends import on
-from tests.freshness.conftest import TTL, asettle, seen, settle
+from tests.freshness.conftest import TTL, aseen, asettle, seen, settle
 from tests.waiting import DEADLINE, wait
 
 WINDOW = 1000
@@ -229,6 +229,56 @@ async def test_a_task_is_not_collected(cached, clock):
     go_on.set()
     await asettle()
     assert await function() == [2]
+
+
+@on("locmem", "memory", "redis")
+async def test_few_tasks_work_at_once(cached, clock):
+    # Fails (all of them do) if each begins at once: with as many threads, and connections to the database.
+    running, full, go_on, peak = set(), asyncio.Event(), asyncio.Event(), 0
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    async def function(key):
+        nonlocal peak
+        if clock_moved:
+            running.add(key)
+            peak = max(peak, len(running))
+            if len(running) == TASKS:
+                full.set()
+            await go_on.wait()
+            running.discard(key)
+        return [key, clock_moved]
+
+    clock_moved, keys = False, range(TASKS + 10)
+    for key in keys:
+        await function(key)
+    clock.advance(TTL + 1)
+    clock_moved = True
+    for key in keys:
+        assert await function(key) == [key, False]
+    await asyncio.wait_for(full.wait(), DEADLINE)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    go_on.set()
+    await asettle()
+    assert peak == TASKS
+    for key in keys:
+        assert await function.aget_cache_only(key) == [key, True]
+
+
+@on("locmem", "memory", "redis")
+async def test_too_many_tasks_are_refused_and_the_next_reader_tries(ascripted, clock, script, monkeypatch):
+    # Fails (runs == 1 in the end) if a run that was refused keeps its key.
+    function = ascripted(stale_while_revalidate=WINDOW)
+    await function()
+    clock.advance(TTL + 1)
+    monkeypatch.setattr(background, "QUEUE", -TASKS)
+    assert await aseen(function) == ([1], "STALE")
+    await asettle()
+    assert script.runs == 1
+    monkeypatch.undo()
+    assert await aseen(function) == ([1], "STALE")
+    await asettle()
+    assert script.runs == 2
 
 
 @on("locmem", "memory", "redis", "memcached", "file")

@@ -8,6 +8,7 @@ from cache_result import background
 from tests.backends import on
 from tests.freshness import children
 from tests.freshness.conftest import settle
+from tests.process import next_word
 from tests.race.children import make, shared_state
 from tests.race.test_processes import Truth
 from tests.waiting import DEADLINE
@@ -46,6 +47,34 @@ def test_one_process_makes_it_anew(cache_alias, truth, processes, clock):
     other.say("go on")
     assert other.result() == "old"
     assert status(function)[1] == "HIT"
+
+
+@SHARED
+def test_a_herd_of_processes_waits_for_nobody(cache_alias, truth, processes, clock):
+    """All threads of all processes have their results before the one run ends."""
+    # Fails (four runs) if runs of the background take no lease; never ends if a reader waits for the run.
+    function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
+    assert function(1, 2) == "old"
+    truth.value = "new"
+    herd = [processes(children.herd_at_expiry, cache_alias, truth.name, OPTIONS, 50) for _ in range(4)]
+    for child in herd:
+        child.expect("ready")
+    for child in herd:
+        child.say("start")
+    found, inside = [], []
+    while len(found) < len(herd) or not inside:
+        child, word = next_word(herd)
+        if word == "inside":
+            inside.append(child)
+        else:
+            found.append(word)
+    assert found == [{("old", "STALE")}] * len(herd)
+    assert truth.runs == 2
+    inside[0].say("go on")
+    for child in herd:
+        child.say("end")
+    assert "new" in [child.result() for child in herd]
+    assert truth.runs == 2
 
 
 @SHARED

@@ -1,7 +1,9 @@
-"""The windows around expiry against a model: whatever the order of reads, errors, wipes and time."""
+"""The windows around expiry, and tags, against a model: reads, errors, wipes and time in whatever order."""
 
+import asyncio
 import itertools
-from dataclasses import dataclass, field
+import time
+from datetime import datetime
 
 import pytest
 from django.core.cache import caches
@@ -9,162 +11,217 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from cache_result import CACHE_MISSING, _core, cache_result
-from tests.freshness.conftest import settle
+from cache_result import _core, add_tags, ainvalidate_tags, cache_result, invalidate_tags
+from tests.freshness.conftest import asettle, settle
+from tests.property.windows import ON_ERROR, REVALIDATE, TTL, Model, OtherError, SparedError
+from tests.waiting import DEADLINE
 
-TTL, REVALIDATE, ON_ERROR = 60, 30, 90
+JITTER = 0.5
+SLOW = 0.002
+"""Seconds that a run takes. With `EARLY` times as much before its end an entry is often refreshed."""
+EARLY = 1000
 NUMBERS = itertools.count()
 
 keys = st.integers(0, 1)
 
 
-class BrokenError(Exception):
-    pass
-
-
-@dataclass
-class Model:
-    """Entries: key -> (value, when it is over). Failures: key -> (how many, not before)."""
-
-    runs: int = 0
-    broken: bool = False
-    entries: dict = field(default_factory=dict)
-    failures: dict = field(default_factory=dict)
-
-    @property
-    def now(self):
-        return _core.clock_now() / 1000
-
-    def late(self, key):
-        """For how long the entry has been over; None without one."""
-        return self.now - self.entries[key][1] if key in self.entries else None
-
-    def run(self, key):
-        if self.broken:
-            raise BrokenError
-        self.runs += 1
-        self.entries[key] = [key, self.runs], self.now + TTL
-        self.failures.pop(key, None)
-        return [key, self.runs]
-
-    def fails(self, key):
-        count, _ = self.failures.get(key, (0, 0))
-        self.failures[key] = count + 1, self.now + min(2**count, 60)
-
-    def waits(self, key):
-        return key in self.failures and self.now < self.failures[key][1]
-
-    def get(self, key):
-        """Value and status; what happens in the background has happened then."""
-        late = self.late(key)
-        if late is not None and late < 0:
-            return self.entries[key][0], "HIT"
-        if late is not None and late < ON_ERROR:
-            value = self.entries[key][0]
-            if self.waits(key):
-                return value, "STALE"
-            try:
-                new = self.run(key)
-            except BrokenError:
-                self.fails(key)
-                return value, "STALE"
-            return (value, "STALE") if late < REVALIDATE else (new, "MISS")
-        return self.run(key), "MISS"
-
-    def peek(self, key):
-        late = self.late(key)
-        return self.entries[key][0] if late is not None and late < REVALIDATE else CACHE_MISSING
-
-
 class Comparison(RuleBasedStateMachine):
     alias: str
 
-    @initialize()
-    def start(self):
-        self.model = Model()
+    @initialize(
+        early=st.booleans(),
+        jitter=st.booleans(),
+        fill_timeout=st.sampled_from([None, DEADLINE]),
+        seed=st.integers(0, 1000),
+    )
+    def start(self, early, jitter, fill_timeout, seed):
         self.runs = 0
+        self.early, self.jitter = early, jitter
+        self.model = Model(self.lifetime, lambda: self.early and self.has_run())
         caches[self.alias].clear()
+        _core.seed_random(seed)
 
-        @cache_result(
+        def run(key):
+            self.runs += 1
+            if self.model.error is not None:
+                raise self.model.error
+            time.sleep(SLOW if early else 0)  # what an early refresh goes by
+            self.made += 1
+            return [key, self.made]
+
+        self.made = 0
+        self.function = self.wrap(run)(
             ttl=TTL,
             stale_while_revalidate=REVALIDATE,
             stale_if_error=ON_ERROR,
+            error_types=SparedError,
+            early_refresh=EARLY if early else False,
+            jitter=JITTER if jitter else 0,
+            fill_timeout=fill_timeout,
+            tags="key:{key}",
             cache=self.alias,
             name=f"test-windows-model-{next(NUMBERS)}",
         )
-        def function(key):
-            if self.model.broken:
-                raise BrokenError
-            self.runs += 1
-            return [key, self.runs]
-
-        self.function = function
 
     def teardown(self):
         _core.clock_reset()
+        _core.seed_random(None)
+
+    def has_run(self):
+        return self.runs > self.runs_before
+
+    def lifetime(self, key):
+        """What the metadata says of it; they have to say the truth about when it was made, too."""
+        metadata = self.call("get_cached_metadata", key)
+        at, end = (
+            datetime.fromisoformat(metadata[name]).timestamp() for name in ("cached_at", "cache_reset_at")
+        )
+        assert abs(at - self.model.now) < 1
+        assert end - at == TTL or (self.jitter and TTL * (1 - JITTER) <= end - at <= TTL)
+        return end - at
 
     def compare(self, ours, models):
+        """Ours comes first, as the model asks what came of chance in it."""
+        self.model.steer_clear()
+        self.runs_before = self.runs
+        try:
+            found = ours()
+        except (SparedError, OtherError) as error:
+            found = type(error)
         try:
             expected = models()
-        except BrokenError:
-            with pytest.raises(BrokenError):
-                ours()
-        else:
-            assert ours() == expected
-        settle()
-
-    def seen(self, key):
-        value, metadata = self.function.get_with_metadata(key)
-        return value, metadata["cache_status"].value
+        except (SparedError, OtherError) as error:
+            expected = type(error)
+        assert found == expected
 
     @rule(key=keys)
     def get(self, key):
-        self.compare(lambda: self.seen(key), lambda: self.model.get(key))
+        def seen():
+            value, metadata = self.call("get_with_metadata", key)
+            return value, metadata["cache_status"].value
+
+        self.compare(seen, lambda: self.model.get(key))
 
     @rule(key=keys)
     def peek(self, key):
-        self.compare(lambda: self.function.get_cache_only(key), lambda: self.model.peek(key))
+        self.compare(lambda: self.call("get_cache_only", key), lambda: self.model.peek(key))
 
     @rule(key=keys)
     def refresh(self, key):
-        self.compare(lambda: self.function.refresh(key), lambda: self.model.run(key))
+        self.compare(lambda: self.call("refresh", key), lambda: self.model.run(key))
 
     @rule(key=keys)
     def delete(self, key):
-        self.function.delete_cache(key)
+        self.call("delete_cache", key)
         self.model.entries.pop(key, None)
 
     @rule()
     def invalidate_all(self):
-        self.function.invalidate_all()
+        self.call("invalidate_all")
         self.model.entries.clear()
 
-    @rule(broken=st.booleans())
-    def break_or_mend(self, broken):
-        self.model.broken = broken
+    @rule(tag=st.sampled_from(["key:0", "key:1", "added:0", "added:1"]))
+    def invalidate_tag(self, tag):
+        self.invalidate(tag)
+        self.model.invalidate_tag(tag)
 
-    # No sum of these comes near an edge of a window.
-    @rule(seconds=st.sampled_from([1.3, 17.7, 61.1]))
+    @rule(number=st.integers(0, 1))
+    def add_another_tag(self, number):
+        self.model.added = f"added:{number}"
+
+    @rule(error=st.sampled_from([None, SparedError, OtherError]))
+    def break_or_mend(self, error):
+        self.model.error = error
+
+    @rule(seconds=st.sampled_from([1.3, 17.7, 29.0, 58.5, 61.1]))
     def time_passes(self, seconds):
         _core.clock_advance(seconds)
+        self.leases_end()
+
+    def leases_end(self):
+        """That an error was raised is on record for a second."""
 
 
-class InProcess(Comparison):
+class Plain(Comparison):
+    def wrap(self, run):
+        def function(key):
+            add_tags(self.model.added)
+            return run(key)
+
+        return lambda **options: cache_result(**options)(function)
+
+    def call(self, method, *args):
+        found = getattr(self.function, method)(*args)
+        settle()
+        return found
+
+    def invalidate(self, tag):
+        invalidate_tags(tag, cache=self.alias)
+
+
+class OnLoop(Comparison):
+    def __init__(self):
+        super().__init__()
+        self.runner = asyncio.Runner()
+
+    def teardown(self):
+        super().teardown()
+        self.runner.close()
+
+    def wrap(self, run):
+        async def function(key):
+            add_tags(self.model.added)
+            return run(key)
+
+        return lambda **options: cache_result(**options)(function)
+
+    def call(self, method, *args):
+        async def call():
+            try:
+                return await getattr(self.function, f"a{method}")(*args)
+            finally:
+                await asettle()
+
+        return self.runner.run(call())
+
+    def invalidate(self, tag):
+        self.runner.run(ainvalidate_tags(tag, cache=self.alias))
+
+
+class InProcess(Plain):
     alias = "locmem"
 
 
-class Embedded(Comparison):
+class Embedded(Plain):
     alias = "memory"
 
 
-class Shared(Comparison):
+class InProcessOnLoop(OnLoop):
+    alias = "locmem"
+
+
+class EmbeddedOnLoop(OnLoop):
+    alias = "memory"
+
+
+class Shared(Plain):
     alias = "redis"
 
+    def leases_end(self):
+        # The server's own clock stands still.
+        cache = caches[self.alias]
+        client = cache._cache.get_client(None, write=True)
+        leases = client.keys(cache.make_key("cr:l:*"))
+        if leases:
+            client.delete(*leases)
 
-InProcess.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
-Embedded.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+
+for machine in (InProcess, Embedded, InProcessOnLoop, EmbeddedOnLoop):
+    machine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 Shared.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 TestInProcess = InProcess.TestCase
 TestEmbedded = Embedded.TestCase
+TestInProcessOnLoop = InProcessOnLoop.TestCase
+TestEmbeddedOnLoop = EmbeddedOnLoop.TestCase
 TestShared = pytest.mark.usefixtures("redis_server")(Shared.TestCase)

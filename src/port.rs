@@ -6,7 +6,7 @@
 
 use crate::call::{Landing, Outcome, Renewal};
 use crate::flight::{Ending, Flight};
-use crate::index::{ScopeId, Token};
+use crate::index::{Grace, ScopeId, Token};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
@@ -54,6 +54,8 @@ pub struct Snapshot<E> {
     pub entry: Option<E>,
     /// Shared scopes in order, the own one last. Empty where this process keeps them.
     pub tokens: Vec<Option<Token>>,
+    /// Of the soft scopes, which are the last of the shared ones. Empty where this process keeps them.
+    pub graces: Vec<Option<Grace>>,
     /// What the lease says.
     pub lease: Lease,
 }

@@ -32,6 +32,8 @@ class Definition:
     rules: tuple[InvalidationRule, ...]
     core: tuple[Any, ...]
     """Arguments of ``_core.Wrapper``."""
+    window: int
+    """For how long (ms) a result is of use after its end."""
 
 
 def define(
@@ -71,6 +73,11 @@ def define(
     rules = rules_of(invalidates_on, label)
     for rule in rules:
         rule.check(parameters, label, of_view=of_view)
+        if rule.soft and not freshness.window:
+            raise ValueError(
+                f"cache_result: a rule for {rule.model_label} on {label} says soft=True, which has no effect "
+                "without stale_while_revalidate=: the seconds for which old results are served"
+            )
     _check_option("cache", cache, label)
     _check_option("name", name, label)
     if single_flight not in _SINGLE_FLIGHT:
@@ -98,7 +105,7 @@ def define(
         freshness.core,
         compile_tags(tags, func, parameters, label),
     )
-    return Definition(label, identifier, asynchronous, constructor, rules, core)
+    return Definition(label, identifier, asynchronous, constructor, rules, core, freshness.window)
 
 
 def _check_function(func: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 Seconds = float | timedelta
@@ -24,6 +24,11 @@ class Freshness:
     fill_timeout: float | None = None
     early: float = 0.0
     jitter: float = 0.0
+
+    @property
+    def window(self) -> int:
+        """For how long (ms) a result is of use after its end."""
+        return ceil(1000 * max(self.while_revalidate, self.if_error))
 
     @property
     def core(self) -> tuple[Any, ...]:
@@ -47,8 +52,12 @@ def check_freshness(
     early_refresh: Any,
     jitter: Any,
     label: str,
+    *,
+    softens: bool = False,
 ) -> Freshness:
     """Checks the options of a decorator.
+
+    :param softens: whether a rule makes results stale, so that even those get so that never expire.
 
     :raises TypeError: for an option of the wrong kind.
     :raises ValueError: for an unsuitable value, and for an option that has no effect without another one.
@@ -60,6 +69,8 @@ def check_freshness(
         "early_refresh": early_refresh not in (None, False),
         "jitter": jitter not in (None, 0),
     }
+    if ttl is None and softens:
+        given = {option: given[option] for option in ("early_refresh", "jitter")}
     for option in (option for option, is_given in given.items() if is_given and ttl is None):
         raise ValueError(
             f"cache_result: {option}= on {label} has no effect with ttl=None, as results that never expire "

@@ -30,6 +30,26 @@ def check_invalidator(invalidator: Any, mapping: Mapping[str, str], tags: Any, r
         raise ValueError(f"{given}: rewarm=True needs field_mapping; let the invalidator call refresh()")
 
 
+def check_soft(soft: Any, invalidator: Any, tags: Any) -> None:
+    """Whether a rule can be soft.
+
+    :raises TypeError: for anything but a bool.
+    :raises ValueError: together with what excludes it.
+    """
+    if not isinstance(soft, bool):
+        raise TypeError(f"InvalidationRule(soft={soft!r}): give True or False")
+    if soft and invalidator is not None:
+        raise ValueError(
+            "InvalidationRule(soft=True): a rule with an invalidator has no entries of its own; give "
+            "field_mapping instead"
+        )
+    if soft and tags:
+        raise ValueError(
+            "InvalidationRule(soft=True): tags are common to functions, some of which serve nothing stale; "
+            "give field_mapping instead, or a rule of its own"
+        )
+
+
 def read_tags(given: Any, model: str) -> tuple[Template, ...]:
     """The templates of a rule.
 

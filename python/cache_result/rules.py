@@ -19,6 +19,7 @@ from cache_result.rule_options import (
     arguments_of_view,
     check_dispatching,
     check_invalidator,
+    check_soft,
     name_of,
     read_tags,
 )
@@ -79,6 +80,7 @@ class InvalidationRule:
     batch: bool = False
     raise_exception: bool | None = None
     tags: str | Sequence[str] = ()
+    soft: bool = False
     invalidator_name: str = field(init=False, default="", repr=False)
     templates: tuple[Template, ...] = field(init=False, default=(), repr=False, compare=False)
 
@@ -111,6 +113,7 @@ class InvalidationRule:
                 f"InvalidationRule(rewarm=True, tags={self.tags!r}): rewarm=True needs field_mapping, as "
                 "tags name no calls"
             )
+        check_soft(self.soft, self.invalidator, templates)
         check_invalidator(self.invalidator, self.field_mapping, templates, self.rewarm)
         check_dispatching(self.dispatcher, self.dispatcher_config, self.batch, self.raise_exception)
         object.__setattr__(self, "invalidator_name", name_of(self.invalidator))

@@ -24,7 +24,7 @@ from django.template.response import ContentNotRenderedError
 
 from cache_result import _core, registry, responses, worlds, writes
 from cache_result.conf import get_settings
-from cache_result.definition import Definition, SingleFlight, Tags, define
+from cache_result.definition import Definition, SingleFlight, Tags, define, rules_of
 from cache_result.driving import drive
 from cache_result.explanation import KeyExplanation, explain
 from cache_result.freshness import ErrorTypes, Seconds, check_freshness
@@ -87,6 +87,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         jitter: float = 0,
         tags: Tags = None,
     ) -> "CachedWrapper[P, T]":
+        rules = rules_of(invalidates_on, label_of(func))
         freshness = check_freshness(
             ttl,
             stale_while_revalidate,
@@ -96,12 +97,13 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             early_refresh,
             jitter,
             label_of(func),
+            softens=any(rule.soft for rule in rules),
         )
         definition = define(
             func,
             key_constructor,
             ttl,
-            invalidates_on,
+            rules,
             cache_if,
             cache_unless,
             cache,
@@ -134,6 +136,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         self.function_id = definition.function_id
         self.label = definition.label
         self.rules = definition.rules
+        self.window = definition.window
         self.ttl = ttl
         self._alias = cache
         self._single_flight = single_flight
@@ -151,6 +154,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
     function_id: str
     label: str
     rules: tuple[InvalidationRule, ...]
+    window: int
     ttl: Any
     _alias: str | None
     _single_flight: SingleFlight
@@ -320,7 +324,7 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
         writes.watch_connections()  # for those who have not installed the app
         conf = get_settings()
         storage = get_storage(self._alias or conf.CACHE)
-        enabled, rule_sets = conf.ENABLED, list[list[RuleMember]]()
+        enabled, rule_sets = conf.ENABLED, list[tuple[list[RuleMember], bool]]()
         if self.rules:
             if apps.models_ready:
                 registry.require_installed(self.label)
@@ -336,11 +340,12 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
             conf.FLIGHT_TIMEOUT,
             conf.LEASE_TIMEOUT,
             rule_sets,
+            any(rule.soft for rule in self.rules),
         )
 
-    def _rule_sets(self) -> list[list[RuleMember]]:
-        """The sets of arguments that rules map, each once."""
-        sets: dict[Any, list[RuleMember]] = {}
+    def _rule_sets(self) -> list[tuple[list[RuleMember], bool]]:
+        """The sets of arguments that rules map, each once; and whether one of these rules is soft."""
+        sets: dict[Any, tuple[list[RuleMember], bool]] = {}
         for rule in self.rules:
             try:
                 members = rule.members
@@ -350,7 +355,8 @@ class CachedWrapper(_core.Wrapper, Generic[P, T]):
                 shape = tuple(
                     (name, reading if reading != "field" else read) for name, reading, read in members
                 )
-                sets.setdefault(shape, members)
+                _, soft = sets.get(shape, (members, False))
+                sets[shape] = members, soft or rule.soft
         return list(sets.values())
 
     def _unpicklable(self, error: Exception) -> None:

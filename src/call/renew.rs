@@ -29,7 +29,11 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if here.dirty || here.reentrant || self.backoffs.is_waiting(&key, clock::now_ms()) {
             return;
         }
-        if let Boarding::Lead(ticket) = self.join_renewal(&self.target.tokens(snapshot)) {
+        let tokens = self.target.tokens(snapshot);
+        if tokens.iter().flatten().any(Token::is_closed) {
+            return; // it could not be stored
+        }
+        if let Boarding::Lead(ticket) = self.join_renewal(&tokens) {
             let renewal = Renewal { ticket, seen: times.cached_at, awaited: false };
             self.port.ask(Ask::Renew { renewal }).await;
         }

@@ -29,6 +29,8 @@ pub struct Target {
     pub crew: Crew,
     /// Longest wait for somebody else's fill.
     pub flight_timeout: Duration,
+    /// How many of the scopes, at the end, are soft: changed, they make entries stale and not void.
+    pub soft: usize,
     /// How long a lease lasts.
     pub lease_timeout: Duration,
     /// Whether the function is known to add tags while it runs.
@@ -66,11 +68,9 @@ impl Target {
     /// The times of the snapshot's entry, which may be over, and where its payload starts, if nothing has
     /// invalidated it.
     pub(super) fn check<E: AsRef<[u8]>>(&self, snapshot: &Snapshot<E>) -> Option<(Times, usize)> {
+        let Some(index) = &self.index else { return valid_with(snapshot, self.plan) };
         let entry = snapshot.entry.as_ref()?.as_ref();
-        match &self.index {
-            None => valid_with(&snapshot.tokens, entry, self.plan),
-            Some(index) => valid_in(&**index, entry, self.plan, &self.key, &self.scopes),
-        }
+        valid_in(&**index, entry, self.plan, &self.key, (&self.scopes, self.soft))
     }
 
     /// The lease of this key under these generations: who has seen newer ones contends for another.
@@ -88,39 +88,70 @@ impl Target {
     }
 }
 
-/// An entry's times and where its payload starts, if it is valid: this plan's, and every generation that it
-/// carries still `current`. Scopes come in order, the own one last. Its time may be over.
-fn valid(
-    entry: &[u8],
+/// How an entry's generations are looked at. Scopes come in order, the own one last.
+struct Look<'a> {
     plan: u64,
+    /// How many scopes there are but for the own one, and how many of these, at the end, are soft.
     scopes: usize,
-    current: impl Fn(usize) -> Option<Token>,
-) -> Option<(Times, usize)> {
-    let (header, payload) = entry::open(entry)?;
-    if header.plan != plan || header.tokens.len() != scopes + 1 {
-        return None;
+    soft: usize,
+    /// The current token of a scope.
+    current: &'a dyn Fn(usize) -> Option<Token>,
+    /// When this token of a soft scope was replaced, if that was noted.
+    replaced_at: &'a dyn Fn(usize, &Token) -> Option<i64>,
+}
+
+impl Look<'_> {
+    /// An entry's times and where its payload starts, if it is valid: this plan's, and every generation that it
+    /// carries still current, but for soft ones. Its time may be over, which it is from the moment on at which
+    /// the first of its soft generations was replaced, or some time before that.
+    fn at(&self, entry: &[u8]) -> Option<(Times, usize)> {
+        let (header, payload) = entry::open(entry)?;
+        if header.plan != self.plan || header.tokens.len() != self.scopes + 1 {
+            return None;
+        }
+        let mut end = header.expires_at;
+        for (at, token) in header.tokens.iter().enumerate() {
+            if (self.current)(at) == Some(*token) {
+                continue;
+            }
+            if at < self.scopes - self.soft || at == self.scopes {
+                return None;
+            }
+            let drawn_at = token.drawn_at();
+            let since = (self.replaced_at)(at, token).map_or(drawn_at, |noted| noted.max(drawn_at));
+            end = Some(end.map_or(since, |end| end.min(since)));
+        }
+        let Header { cached_at, fill_us, .. } = header;
+        Some((Times { cached_at, expires_at: end, fill_us }, payload))
     }
-    let all = header.tokens.iter().enumerate().all(|(at, token)| current(at) == Some(*token));
-    let Header { cached_at, expires_at, fill_us, .. } = header;
-    let times = Times { cached_at, expires_at, fill_us };
-    all.then_some((times, payload))
 }
 
-/// [`valid`] for an entry of a shared backend, read together with its `tokens`, the own one last.
+/// The times of an entry of a shared backend and where its payload starts, if its generations are those that
+/// were read together with it.
 #[must_use]
-pub fn valid_with(tokens: &[Option<Token>], entry: &[u8], plan: u64) -> Option<(Times, usize)> {
-    valid(entry, plan, tokens.len().checked_sub(1)?, |at| tokens[at])
+pub fn valid_with<E: AsRef<[u8]>>(snapshot: &Snapshot<E>, plan: u64) -> Option<(Times, usize)> {
+    let Snapshot { entry, tokens, graces, .. } = snapshot;
+    let (scopes, soft) = (tokens.len().checked_sub(1)?, graces.len());
+    let noted = |at: usize, token: &Token| {
+        let grace = graces[at + soft - scopes].filter(|grace| grace.replaced == *token)?;
+        Some(grace.at)
+    };
+    let look = Look { plan, scopes, soft, current: &|at| tokens[at], replaced_at: &noted };
+    look.at(entry.as_ref()?.as_ref())
 }
 
-/// [`valid`] for an entry of an in-process cache, whose generations are in `index`.
+/// The same of an entry of an in-process cache, whose generations are in `index`; `soft` of its `scopes`, at
+/// the end, are soft.
 #[must_use]
 pub fn valid_in(
     index: &dyn Generations,
     entry: &[u8],
     plan: u64,
     key: &Digest,
-    scopes: &[ScopeId],
+    (scopes, soft): (&[ScopeId], usize),
 ) -> Option<(Times, usize)> {
     let current = |at: usize| index.get(scopes.get(at).unwrap_or(&ScopeId::own(key)));
-    valid(entry, plan, scopes.len(), current)
+    let noted = |at: usize, token: &Token| index.replaced_at(&scopes[at], token);
+    let scopes = scopes.len();
+    Look { plan, scopes, soft, current: &current, replaced_at: &noted }.at(entry)
 }

@@ -26,7 +26,7 @@ impl Backend {
     fn snapshot(&self) -> Snapshot<Bytes> {
         let tokens = (0..=OWN).map(|at| self.tokens.get(&at).copied()).collect();
         let lease = self.lease.map_or(Lease::Free, Lease::Held);
-        Snapshot { entry: self.entry.clone(), tokens, lease }
+        Snapshot { entry: self.entry.clone(), tokens, graces: Vec::new(), lease }
     }
 
     /// Does what a call asks; `None` for what its driver does itself.
@@ -83,6 +83,7 @@ fn flow(flights: &Table, sharing: Sharing, mode: Mode) -> Flow<Bytes, u32> {
         sharing,
         crew: Crew::Task,
         flight_timeout: Duration::from_mins(1),
+        soft: 0,
         lease_timeout: Duration::from_mins(1),
         adds_tags: false,
         started: next_sequence(),

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 /// Generations of one table. Scopes that meet in a slot are only invalidated together.
 pub const SLOTS: usize = 1 << 20;
 const CELLS: usize = slots::cells(SLOTS);
+/// Notes of soft scopes. Those that meet in one have only the first one's.
+const GRACES: usize = 1 << 16;
 
 /// How often a hit looks whether the memory is still the right one (ms).
 const LOOK_EVERY_MS: i64 = 1000;
@@ -18,7 +20,7 @@ pub const LABEL_BORN: usize = 4;
 #[repr(C)]
 pub struct Line(pub AtomicU64, [AtomicU64; 7]);
 
-/// A table: 8 MiB of generations, 1 MiB of closings, one page of the rest. All zeroes are a table in
+/// A table: 8 MiB of generations, half a MiB of graces, 1 MiB of closings, one page of the rest. All zeroes are a table in
 /// which nothing has changed yet.
 #[repr(C)]
 pub struct Memory {
@@ -31,6 +33,7 @@ pub struct Memory {
     tags: Line,
     rest: [AtomicU64; 512 - 5 * 8],
     cells: [AtomicU64; CELLS],
+    graces: [AtomicU64; GRACES],
     generations: [AtomicU64; SLOTS],
 }
 
@@ -50,6 +53,11 @@ impl Memory {
     #[inline]
     pub fn generation(&self, slot: u32) -> u64 {
         self.generations[slot as usize % SLOTS].load(Ordering::Acquire)
+    }
+
+    /// Where the grace of a slot is.
+    pub fn grace(&self, slot: u32) -> &AtomicU64 {
+        &self.graces[slot as usize % GRACES]
     }
 
     /// When the file was made in which this is (ms since the epoch).

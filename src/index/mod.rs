@@ -1,6 +1,7 @@
 //! The prefix index: which generation each scope is in.
 
 mod closings;
+mod grace;
 mod host;
 mod memory;
 mod process;
@@ -12,6 +13,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use grace::Grace;
 pub use host::{HostError, Place};
 pub use process::ProcessIndex;
 pub use table::Table;
@@ -38,4 +40,11 @@ pub trait Generations: Send + Sync {
 
     /// Changes the generation of every scope.
     fn clear(&self);
+
+    /// Notes which generation a soft scope is in, before that changes; see [`Grace`]. An earlier note stays for
+    /// `window` ms.
+    fn note(&self, scope: &ScopeId, window: i64);
+
+    /// When a soft scope's token was replaced (ms since the epoch), if that was noted.
+    fn replaced_at(&self, scope: &ScopeId, token: &Token) -> Option<i64>;
 }

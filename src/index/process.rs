@@ -1,6 +1,6 @@
 //! Generations of an in-process cache, kept in this process and bounded.
 
-use super::{Generations, ScopeId, Token};
+use super::{Generations, Grace, ScopeId, Token};
 use crate::clock;
 use ahash::HashMap;
 use parking_lot::Mutex;
@@ -16,7 +16,12 @@ pub struct ProcessIndex {
     /// Who is committing changes of which scopes, and until when he is believed to be alive (ms).
     closings: Mutex<HashMap<ScopeId, Vec<(u64, i64)>>>,
     closed: AtomicUsize,
+    /// Of soft scopes.
+    graces: Mutex<HashMap<ScopeId, Grace>>,
 }
+
+/// So many notes are kept before those that have lapsed go, and then the others.
+const GRACES: usize = 10_000;
 
 impl ProcessIndex {
     /// An index that keeps at most about `capacity` scopes.
@@ -29,7 +34,12 @@ impl ProcessIndex {
             ahash::RandomState::new(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { tokens, closings: Mutex::default(), closed: AtomicUsize::new(0) }
+        Self {
+            tokens,
+            closings: Mutex::default(),
+            closed: AtomicUsize::new(0),
+            graces: Mutex::default(),
+        }
     }
 
     /// Closes a scope for `writer`: it has no generation, and until the writer opens it, or his time is
@@ -128,6 +138,27 @@ impl Generations for ProcessIndex {
 
     fn clear(&self) {
         self.clear();
+    }
+
+    fn note(&self, scope: &ScopeId, window: i64) {
+        let Some(replaced) = self.tokens.get(scope) else { return };
+        let now = clock::now_ms();
+        let mut graces = self.graces.lock();
+        if graces.get(scope).is_some_and(|grace| now < grace.at.saturating_add(window)) {
+            return;
+        }
+        if graces.len() >= GRACES {
+            graces.retain(|_, grace| now < grace.at.saturating_add(window));
+            if graces.len() >= GRACES {
+                graces.clear();
+            }
+        }
+        graces.insert(*scope, Grace { replaced, at: now });
+    }
+
+    fn replaced_at(&self, scope: &ScopeId, token: &Token) -> Option<i64> {
+        let grace = self.graces.lock().get(scope).copied()?;
+        (grace.replaced == *token).then_some(grace.at)
     }
 }
 

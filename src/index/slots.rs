@@ -34,6 +34,19 @@ const SHARED: u64 = 0;
 const BASE_MS: i64 = 1_577_836_800_000;
 const MAX_MS: i64 = (1 << 42) - 1;
 
+/// The grace of a slot: `[42 bits ms since 2020 | 22 bits that stand for the slot and its generation]`. That these
+/// are another's by accident is as likely as one in four million.
+pub fn grace(slot: u32, generation: u64, at: i64) -> u64 {
+    let mixed = (generation ^ u64::from(slot).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    stamp(at) | mixed >> (64 - SEQUENCE_BITS)
+}
+
+/// When that generation of a slot was replaced (ms since the epoch), if this is its grace.
+pub fn replaced_at(word: u64, slot: u32, generation: u64) -> Option<i64> {
+    let at = drawn_at(word);
+    (word != 0 && grace(slot, generation, at) == word).then_some(at)
+}
+
 /// An atomic number. The model of these rules brings its own.
 pub trait Word {
     /// Reads with acquire.

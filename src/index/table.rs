@@ -258,6 +258,25 @@ impl Generations for Table {
     fn clear(&self) {
         self.with(Memory::clear);
     }
+
+    fn note(&self, scope: &ScopeId, window: i64) {
+        let slot = self.slot(scope);
+        self.with(|memory, now| {
+            let word = memory.grace(slot);
+            let seen = word.load(Ordering::Acquire);
+            if seen == 0 || slots::drawn_at(seen).saturating_add(window) <= now {
+                let grace = slots::grace(slot, memory.generation(slot), now);
+                // Whoever was first has noted an earlier time.
+                let _ = word.compare_exchange(seen, grace, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        });
+    }
+
+    fn replaced_at(&self, scope: &ScopeId, token: &Token) -> Option<i64> {
+        let slot = self.slot(scope);
+        let word = self.region().memory().grace(slot).load(Ordering::Acquire);
+        slots::replaced_at(word, slot, Self::generation_of(token))
+    }
 }
 
 impl Drop for Table {

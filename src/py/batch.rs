@@ -4,13 +4,12 @@ use super::binding::{Binding, Prepared};
 use super::outcome::{Blob, Want, cache_missing, give, read_want};
 use super::process;
 use super::recorded;
-use super::session::{Session, token_of};
+use super::session::{Session, read_snapshot};
 use super::steps::Steps;
 use super::thread::{Read, looked_at};
 use super::wrapper::Wrapper;
 use crate::call::{First, Mode};
 use crate::flight::Crew;
-use crate::port::{Lease, Snapshot};
 use ahash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
@@ -101,12 +100,8 @@ impl Batch {
                 item.first = First::Down;
                 return Ok(());
             }
-            let found = |at: &usize| reply.get_item(*at);
-            let Some((entry, tokens)) = item.places.split_first() else { return Ok(()) };
-            let entry = Blob::read(&found(entry)?);
-            let tokens = tokens.iter().map(|at| Ok(token_of(&found(at)?)));
-            let tokens = tokens.collect::<PyResult<_>>()?;
-            let mut snapshot = Snapshot { entry, tokens, lease: Lease::Free };
+            let found = |at: usize| reply.get_item(item.places[at]);
+            let mut snapshot = read_snapshot(&item.prepared.parts, found)?;
             item.places.clear();
             if let Some(keys) = recorded::keys(py, &mut snapshot, self.binding.fingerprint)? {
                 item.places = vec![more.len(), keys.len()];

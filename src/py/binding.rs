@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The cache and settings that a wrapper uses until the next reconfiguration.
+#[allow(clippy::struct_excessive_bools)] // none goes with another
 pub struct Binding {
     enabled: bool,
     /// The cache behind its small interface.
@@ -47,6 +48,8 @@ pub struct Binding {
     pub transactional: bool,
     /// Arguments that rules map together.
     pub rules: Vec<RuleSet>,
+    /// Whether a rule makes entries stale, and not void.
+    pub softens: bool,
     /// Of the key plan and the rules; entries of another one are misses.
     pub fingerprint: u64,
 }
@@ -102,6 +105,7 @@ impl Prepared {
             plan: self.fingerprint,
             origin: self.origin,
             scopes: self.parts.scopes.clone(),
+            soft: self.parts.soft,
             index: binding.index.clone(),
             sharing: binding.sharing,
             crew,
@@ -123,7 +127,8 @@ type BindingSpec<'py> = (
     String,
     f64,
     f64,
-    Vec<Vec<RuleMember<'py>>>,
+    Vec<(Vec<RuleMember<'py>>, bool)>,
+    bool,
 );
 
 impl Wrapper {
@@ -165,13 +170,22 @@ impl Wrapper {
     }
 
     pub fn compile_binding(&self, spec: BindingSpec<'_>) -> PyResult<Binding> {
-        let (enabled, storage, get, index, sharing, flight_timeout, lease_timeout, rule_sets) =
-            spec;
+        let (
+            enabled,
+            storage,
+            get,
+            index,
+            sharing,
+            flight_timeout,
+            lease_timeout,
+            rule_sets,
+            softens,
+        ) = spec;
         let mut shape = blake3::Hasher::new();
-        shape.update(&self.spec);
+        shape.update(&self.spec).update(&[u8::from(softens)]);
         let names: Vec<&str> = self.signature.names().collect();
         let mut rules = Vec::new();
-        for set in rule_sets {
+        for (set, soft) in rule_sets {
             let mut members = Vec::new();
             for (name, reading, to_python) in set {
                 let at = names.iter().position(|known| *known == name).ok_or_else(|| {
@@ -186,8 +200,8 @@ impl Wrapper {
                 members.push((at, name, reading, to_python.unbind()));
             }
             members.sort_by(|one, two| one.1.cmp(&two.1));
-            shape.update(b"\n");
-            rules.push(RuleSet { members });
+            shape.update(&[b'\n', u8::from(soft)]);
+            rules.push(RuleSet { members, soft });
         }
         shape.update(&self.tags.shape);
         let mut fingerprint = [0; 8];
@@ -228,6 +242,7 @@ impl Wrapper {
             flight_timeout: Duration::from_secs_f64(flight_timeout),
             lease_timeout: Duration::from_secs_f64(lease_timeout),
             rules,
+            softens,
             fingerprint,
         })
     }

@@ -1,7 +1,7 @@
 //! `_core.Index`: the generations of one in-process cache.
 
 use super::process::{in_future, scope_ids};
-use crate::index::ProcessIndex;
+use crate::index::{Generations, ProcessIndex};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -29,6 +29,11 @@ impl Index {
         Ok(())
     }
 
+    /// Notes which generations soft scopes are in, each with its window (ms), before they change.
+    fn note(&self, scopes: Vec<(Vec<u8>, i64)>) -> PyResult<()> {
+        note_all(&*self.index, &scopes)
+    }
+
     /// Closes these scopes for `writer`, for `seconds` at most.
     fn close(&self, scopes: Vec<Vec<u8>>, writer: u64, seconds: f64) -> PyResult<()> {
         let until = in_future(seconds);
@@ -46,4 +51,12 @@ impl Index {
     fn clear(&self) {
         self.index.clear();
     }
+}
+
+/// [`Generations::note`] for each scope, with its window (ms).
+pub fn note_all(index: &dyn Generations, scopes: &[(Vec<u8>, i64)]) -> PyResult<()> {
+    let (ids, windows): (Vec<_>, Vec<_>) = scopes.iter().cloned().unzip();
+    let scopes = scope_ids(&ids)?;
+    scopes.iter().zip(windows).for_each(|(scope, window)| index.note(scope, window));
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `_core.Memory`: an in-process Django cache, as one configuration of it sees the store.
 
 use super::copying::{Kept, keep};
+use super::index::note_all;
 use super::memory_view::{Held, Text, Vault, View};
 use super::plan::lineage_of;
 use super::process::{in_future, scope_ids};
@@ -251,6 +252,11 @@ impl Memory {
     fn renew(&self, scopes: Vec<Vec<u8>>) -> PyResult<()> {
         scope_ids(&scopes)?.iter().for_each(|scope| self.view.renew(scope));
         Ok(())
+    }
+
+    /// Notes which generations soft scopes are in, each with its window (ms), before they change.
+    fn note(&self, scopes: Vec<(Vec<u8>, i64)>) -> PyResult<()> {
+        note_all(&*self.view, &scopes)
     }
 
     /// Closes these scopes for `writer`, for `seconds` at most.

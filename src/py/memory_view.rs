@@ -72,7 +72,11 @@ impl Vault {
     /// Whether an entry is of use, be it past its time.
     fn is_kept(&self, entry: &Entry<Arc<Kept>>) -> bool {
         let now = clock::coarse_ms();
-        !entry.is_gone(now) && self.is_current(entry, now)
+        let Some(fill) = entry.fill.as_ref().filter(|fill| fill.soft > 0) else {
+            return !entry.is_gone(now) && self.is_current(entry, now);
+        };
+        !entry.is_gone(now)
+            && fill.hard().iter().all(|fence| self.table.holds(fill.epoch, fence, now))
     }
 
     #[inline(always)]
@@ -298,6 +302,7 @@ impl View {
                 .chain(header.recorded.iter().map(|added| (&added.scope, &added.token)))
                 .map(|(scope, token)| (self.slot(scope), Table::generation_of(token)))
                 .collect(),
+            soft: u32::try_from(call.soft).unwrap_or(u32::MAX),
             recorded: header.recorded.iter().map(|added| added.scope).collect(),
         };
         let bytes = kept.weight();
@@ -366,6 +371,8 @@ pub struct StoredCall<'a> {
     pub text: &'a Text,
     /// Its scopes, without its own.
     pub scopes: &'a [ScopeId],
+    /// How many of these, at the end, are soft.
+    pub soft: usize,
     /// Its own.
     pub own: &'a ScopeId,
     /// The table's epoch before the function ran.
@@ -413,6 +420,14 @@ impl Generations for View {
 
     fn clear(&self) {
         self.vault.table.clear();
+    }
+
+    fn note(&self, scope: &ScopeId, window: i64) {
+        self.vault.table.note(&self.salted(scope), window);
+    }
+
+    fn replaced_at(&self, scope: &ScopeId, token: &Token) -> Option<i64> {
+        self.vault.table.replaced_at(&self.salted(scope), token)
     }
 }
 

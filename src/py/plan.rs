@@ -52,6 +52,8 @@ pub struct Plan {
 pub struct RuleSet {
     /// Parameter, how it is read, and the model field's `to_python`; sorted by parameter name.
     pub members: Vec<(usize, String, Reading, Py<PyAny>)>,
+    /// Whether one of these rules makes entries stale, and not void.
+    pub soft: bool,
 }
 
 /// A call's key and scopes.
@@ -60,8 +62,10 @@ pub struct Parts {
     pub key: Digest,
     /// The key under which the entry is stored.
     pub text: String,
-    /// Every scope but its own: function, partitions, rule sets.
+    /// Every scope but its own: function, partitions, rule sets, tags, soft ones.
     pub scopes: Vec<ScopeId>,
+    /// How many of these, at the end, are soft.
+    pub soft: usize,
 }
 
 impl Parts {
@@ -70,13 +74,21 @@ impl Parts {
         is_touched(py, &self.scopes)
     }
 
-    /// The entry's key, then its generations', its own last: what one read of a shared backend takes.
+    /// The entry's key, then its generations', its own last, and the graces of soft scopes: what one read of a
+    /// shared backend takes.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys = Vec::with_capacity(self.scopes.len() + 3);
+        let mut keys = Vec::with_capacity(self.scopes.len() + self.soft + 3);
         keys.push(self.text.clone());
         keys.extend(self.scopes.iter().map(ScopeId::key));
         keys.push(ScopeId::own(&self.key).key());
+        let first_soft = self.scopes.len() - self.soft;
+        keys.extend(self.scopes[first_soft..].iter().map(ScopeId::grace_key));
         keys
+    }
+
+    /// The scopes, and how many of them are soft.
+    pub fn all_scopes(&self) -> (&[ScopeId], usize) {
+        (&self.scopes, self.soft)
     }
 }
 

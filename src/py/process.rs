@@ -110,6 +110,15 @@ pub fn generation_key(scope: &[u8]) -> PyResult<String> {
     scope_id(scope).map(|scope| scope.key())
 }
 
+/// The key under which a shared backend keeps the grace of the soft scope with this 16-byte id.
+///
+/// # Errors
+/// `ValueError` when the id has another length.
+#[pyfunction]
+pub fn grace_key(scope: &[u8]) -> PyResult<String> {
+    scope_id(scope).map(|scope| scope.grace_key())
+}
+
 /// Reads the ids of scopes.
 pub fn scope_ids(scopes: &[Vec<u8>]) -> PyResult<Vec<ScopeId>> {
     scopes.iter().map(|scope| scope_id(scope)).collect()

@@ -55,7 +55,7 @@ pub fn keys(
 ) -> PyResult<Option<Vec<String>>> {
     let Some(entry) = &snapshot.entry else { return Ok(None) };
     let recorded = entry::recorded(entry.as_ref());
-    if recorded.is_empty() || valid_with(&snapshot.tokens, entry.as_ref(), plan).is_none() {
+    if recorded.is_empty() || valid_with(snapshot, plan).is_none() {
         return Ok(None);
     }
     if are_touched(py, recorded.iter().map(|recorded| recorded.scope))? {

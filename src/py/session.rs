@@ -5,6 +5,7 @@ use super::copying::{Kept, keep};
 use super::memory_view::{StoredCall, header};
 use super::names;
 use super::outcome::{Blob, Finished, Master, Product, Shared};
+use super::plan::Parts;
 use super::process;
 use super::recorded;
 use super::renewal::Job;
@@ -13,7 +14,7 @@ use super::wrapper::Wrapper;
 use crate::call::{Call, First, Mode, Outcome, Renewal, Status, Surroundings};
 use crate::entry;
 use crate::flight::{Crew, Flight};
-use crate::index::{Generations, ScopeId, Token};
+use crate::index::{Generations, Grace, ScopeId, Token};
 use crate::port::{Answer, Ask, Flow, Lease, Progress, Ran, Snapshot, Storable};
 use crate::store::TooLarge;
 use pyo3::exceptions::{PyException, PyRuntimeError};
@@ -159,10 +160,10 @@ impl Session {
                     Some(index) => recorded::current_in(py, &**index, Blob::read(reply))?,
                     None => Blob::read(reply),
                 };
-                Answer::Snapshot(Some(Snapshot { entry, tokens: Vec::new(), lease: Lease::Free }))
+                Answer::Snapshot(Some(kept_here(entry)))
             }
             Expect::Many { lease } => {
-                let snapshot = snapshot(reply, self.scopes(), lease)?;
+                let snapshot = snapshot(reply, &self.prepared.parts, lease)?;
                 return self.looked_at(py, snapshot);
             }
             Expect::Recorded(mut snapshot) => {
@@ -176,7 +177,7 @@ impl Session {
             }
             Expect::Claimed if reply.is_none() => Answer::Snapshot(None),
             Expect::Claimed if reply.is_instance_of::<PyList>() => {
-                let snapshot = snapshot(reply, self.scopes(), false)?;
+                let snapshot = snapshot(reply, &self.prepared.parts, false)?;
                 return self.looked_at(py, snapshot);
             }
             Expect::Claimed => {
@@ -375,8 +376,7 @@ impl Session {
                 let entry = found
                     .filter(|_| !touched)
                     .map(|entry| Blob::Held(header(&entry, self.binding.fingerprint), entry));
-                let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
-                Answer::Snapshot(Some(snapshot))
+                Answer::Snapshot(Some(kept_here(entry)))
             }
             Ask::Arm { .. } => {
                 self.epoch = memory.view.vault.table.epoch();
@@ -392,6 +392,7 @@ impl Session {
                     canonical: &self.prepared.canonical,
                     text: &memory.view.text(PyString::new(py, &parts.text).as_any(), None)?,
                     scopes: &parts.scopes,
+                    soft: parts.soft,
                     own: &self.own(),
                     epoch: self.epoch,
                     windows: &self.wrapper.get().judge.windows,
@@ -596,27 +597,48 @@ impl Session {
     fn own(&self) -> ScopeId {
         ScopeId::own(&self.prepared.parts.key)
     }
-
-    fn scopes(&self) -> usize {
-        self.prepared.parts.scopes.len()
-    }
 }
 
-/// What the storage's `read` returned for the keys of a call with so many shared scopes.
+/// What the storage's `read` returned for the keys of a call, and of the lease.
 pub fn snapshot(
     reply: &Bound<'_, PyAny>,
-    scopes: usize,
+    parts: &Parts,
     with_lease: bool,
 ) -> PyResult<Option<Snapshot<Blob>>> {
     if reply.is_none() {
         return Ok(None);
     }
     let list = reply.cast::<PyList>()?;
-    let entry = Blob::read(&list.get_item(0)?);
-    let tokens = (1..=scopes + 1).map(|at| Ok(token_of(&list.get_item(at)?)));
-    let tokens = tokens.collect::<PyResult<Vec<_>>>()?;
-    let lease = if with_lease { lease_of(&list.get_item(scopes + 2)?) } else { Lease::Free };
-    Ok(Some(Snapshot { entry, tokens, lease }))
+    let lease = if with_lease { lease_of(&list.get_item(list.len() - 1)?) } else { Lease::Free };
+    let found = read_snapshot(parts, |at| list.get_item(at))?;
+    Ok(Some(Snapshot { lease, ..found }))
+}
+
+/// What is under the keys of a call, by their places.
+pub fn read_snapshot<'py>(
+    parts: &Parts,
+    found: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Snapshot<Blob>> {
+    let scopes = parts.scopes.len();
+    let entry = Blob::read(&found(0)?);
+    let tokens = (1..=scopes + 1).map(|at| Ok(token_of(&found(at)?)));
+    let tokens = tokens.collect::<PyResult<_>>()?;
+    let graces = (scopes + 2..scopes + 2 + parts.soft).map(|at| Ok(grace_of(&found(at)?)));
+    let graces = graces.collect::<PyResult<_>>()?;
+    Ok(Snapshot { entry, tokens, graces, lease: Lease::Free })
+}
+
+/// An entry of a cache whose generations are in this process.
+pub fn kept_here(entry: Option<Blob>) -> Snapshot<Blob> {
+    Snapshot { entry, tokens: Vec::new(), graces: Vec::new(), lease: Lease::Free }
+}
+
+/// The grace that the storage has returned, if it is one.
+fn grace_of(value: &Bound<'_, PyAny>) -> Option<Grace> {
+    let number = value.cast_exact::<PyInt>().ok()?;
+    let token = number.call_method1("__rshift__", (Grace::TIME_BITS,)).ok()?;
+    let at = number.call_method1("__and__", (u64::MAX,)).ok()?;
+    Some(Grace::from_parts(token.extract().ok()?, at.extract().ok()?))
 }
 
 /// The token that the storage has returned, if it is one.

@@ -8,13 +8,13 @@ use super::plan::is_touched;
 use super::process;
 use super::recorded;
 use super::renewal::Renewal;
-use super::session::{Landing, Session, Step, snapshot};
+use super::session::{Landing, Session, Step, kept_here, snapshot};
 use super::wrapper::Wrapper;
 use super::written::Written;
 use crate::call::{First, Mode, Status, Times, Windows, valid_in, valid_with};
 use crate::clock;
 use crate::flight::{Crew, Flight, next_sequence};
-use crate::port::{Lease, Snapshot};
+use crate::port::Snapshot;
 use crate::store::NEVER;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -160,7 +160,7 @@ impl Wrapper {
         let Some(entry) = memory.call(written.encoder.writer.as_bytes()) else { return Ok(None) };
         let Some(fill) = &entry.fill else { return Ok(None) };
         if !binding.covered || process::any_open_transaction() {
-            let scopes = self.scopes(binding, written, args, kwargs)?;
+            let (scopes, _) = self.scopes(binding, written, args, kwargs)?;
             let touched = process::any_open_transaction()
                 && (is_touched(py, &scopes)? || is_touched(py, &fill.recorded)?);
             if touched || !memory.view.is_fenced_by(&entry, &scopes) {
@@ -296,13 +296,13 @@ fn first_read(
         };
         let entry = recorded::current_in(py, &**index, entry)?;
         let check =
-            |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, &parts.scopes);
+            |entry: &Blob| valid_in(&**index, entry.as_ref(), plan, &parts.key, parts.all_scopes());
         let found = entry.as_ref().and_then(check);
-        let snapshot = Snapshot { entry, tokens: Vec::new(), lease: Lease::Free };
+        let snapshot = kept_here(entry);
         return loaded(py, snapshot, found, windows);
     }
     let reply = storage.call_method1(intern!(py, "read"), (parts.keys(),))?;
-    let Some(mut snapshot) = snapshot(&reply, parts.scopes.len(), false)? else {
+    let Some(mut snapshot) = snapshot(&reply, parts, false)? else {
         return Ok(Read::Unsure(First::Down));
     };
     if let Some(keys) = recorded::keys(py, &mut snapshot, plan)? {
@@ -319,8 +319,7 @@ pub fn looked_at(
     snapshot: Snapshot<Blob>,
     windows: &Windows,
 ) -> PyResult<Read> {
-    let check = |entry: &Blob| valid_with(&snapshot.tokens, entry.as_ref(), plan);
-    let found = snapshot.entry.as_ref().and_then(check);
+    let found = valid_with(&snapshot, plan);
     loaded(py, snapshot, found, windows)
 }
 

@@ -284,15 +284,18 @@ impl Wrapper {
         self.plan.style.head()
     }
 
-    /// The scope of the whole function.
-    fn _function_scope<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.plan.function_scope().0)
+    /// The scope of the whole function, or its soft twin.
+    #[pyo3(signature = (soft = false))]
+    fn _function_scope<'py>(&self, py: Python<'py>, soft: bool) -> Bound<'py, PyBytes> {
+        self.whole(py, soft)
     }
 
-    /// The scopes that a rule changes when it fires with these values of its parameters.
+    /// The scopes that a rule changes when it fires with these values of its parameters, or their soft twins.
+    #[pyo3(signature = (values, soft = false))]
     fn _fired_scopes<'py>(
         slf: &Bound<'py, Self>,
         values: &Bound<'py, PyDict>,
+        soft: bool,
     ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
         let py = slf.py();
         let this = slf.get();
@@ -313,9 +316,10 @@ impl Wrapper {
                         && coerced(value, *reading, to_python.bind(py)).is_ok_and(|t| t.is_none())
                 }) {
                     // A value that is there and names no scope (a relation, a list).
-                    return Ok(vec![PyBytes::new(py, &this.plan.function_scope().0)]);
+                    return Ok(vec![this.whole(py, soft)]);
                 }
                 for scope in this.plan.fired(set, &given)? {
+                    let scope = if soft { scope.soft() } else { scope };
                     if !scopes.contains(&scope) {
                         scopes.push(scope);
                     }
@@ -338,6 +342,13 @@ impl Wrapper {
         self.tags.traverse(&visit)?;
         self.judge.traverse(&visit)?;
         Ok(())
+    }
+}
+
+impl Wrapper {
+    fn whole<'py>(&self, py: Python<'py>, soft: bool) -> Bound<'py, PyBytes> {
+        let scope = self.plan.function_scope();
+        PyBytes::new(py, &if soft { scope.soft() } else { scope }.0)
     }
 }
 

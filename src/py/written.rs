@@ -46,18 +46,24 @@ impl Wrapper {
         Ok(Written { encoder, run, values: Some(values) })
     }
 
-    /// The scopes of a call that was written with them, without its own.
+    /// The scopes of a call that was written with them, without its own; and how many of them, at the end, are
+    /// soft.
     pub fn scopes<'py>(
         &self,
         binding: &Binding,
         written: &Written<'py>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Vec<ScopeId>> {
+    ) -> PyResult<(Vec<ScopeId>, usize)> {
         let mut scopes = self.plan.scopes(&written.run);
+        let mut soft = Vec::new();
+        if binding.softens {
+            soft.push(self.plan.function_scope().soft());
+        }
         if binding.rules.is_empty() && !self.tags.need_values() {
             self.tags.extend(&mut scopes, &Values::new(), args, kwargs)?;
-            return Ok(scopes);
+            scopes.extend(&soft);
+            return Ok((scopes, soft.len()));
         }
         let bound;
         let values = if let Some(values) = &written.values {
@@ -67,14 +73,17 @@ impl Wrapper {
             &bound
         };
         for set in &binding.rules {
-            if let Some(scope) = self.plan.rule_scope(set, values)?
-                && !scopes.contains(&scope)
-            {
+            let Some(scope) = self.plan.rule_scope(set, values)? else { continue };
+            if !scopes.contains(&scope) {
                 scopes.push(scope);
+            }
+            if set.soft {
+                soft.push(scope.soft());
             }
         }
         self.tags.extend(&mut scopes, values, args, kwargs)?;
-        Ok(scopes)
+        scopes.extend(&soft);
+        Ok((scopes, soft.len()))
     }
 
     /// Key and scopes of a call that was written with its scopes.
@@ -85,9 +94,9 @@ impl Wrapper {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Parts> {
-        let scopes = self.scopes(binding, written, args, kwargs)?;
+        let (scopes, soft) = self.scopes(binding, written, args, kwargs)?;
         let (key, text) = self.plan.key(&written.encoder, written.run.shown());
-        Ok(Parts { key, text, scopes })
+        Ok(Parts { key, text, scopes, soft })
     }
 
     /// Key and scopes of a call.

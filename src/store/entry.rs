@@ -63,6 +63,15 @@ impl<V> Entry<V> {
     }
 }
 
+impl Fill {
+    /// The fence without what is soft: before that, and after.
+    #[must_use]
+    pub fn hard(&self) -> [&[(u32, u64)]; 2] {
+        let end = self.fence.len() - self.recorded.len() - 1;
+        [&self.fence[..end - self.soft as usize], &self.fence[end..]]
+    }
+}
+
 /// How the entry of a wrapper came about.
 pub struct Fill {
     /// Whose entry it is.
@@ -82,6 +91,8 @@ pub struct Fill {
     /// Slots and generations of the scopes from before the function ran, the entry's own last.
     /// Then those of scopes that became known while it ran.
     pub fence: Box<[(u32, u64)]>,
+    /// How many of the scopes before the own one are soft: changed, they make it stale and not void.
+    pub soft: u32,
     /// The scopes that became known while it ran.
     pub recorded: Box<[ScopeId]>,
 }

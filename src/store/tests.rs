@@ -26,6 +26,7 @@ fn fill(family: &Arc<Family>, text: &str) -> Fill {
         fill_us: 0,
         epoch: 0,
         fence: Box::new([(1, 1)]),
+        soft: 0,
         recorded: Box::default(),
     }
 }

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cache_result import background
+from cache_result import InvalidationRule, background
+from tests.app.models import Author
 from tests.waiting import DEADLINE, Gate
 
 TTL = 10
+SOFT_WINDOW = 60
 
 
 @dataclass
@@ -102,3 +104,65 @@ def seen(function, *args):
 async def aseen(function, *args):
     value, metadata = await function.aget_with_metadata(*args)
     return value, metadata["cache_status"].value
+
+
+# --- soft rules
+
+
+@pytest.fixture
+def author():
+    return Author.objects.create(name="first")
+
+
+class Names:
+    """Reads the name of an author, and stops where it is told to."""
+
+    def __init__(self):
+        self.runs, self.gates = 0, {}
+
+    def stop_at(self, run):
+        return self.gates.setdefault(run, Gate())
+
+    def __call__(self, author_id):
+        self.runs += 1
+        number = self.runs
+        name = Author.objects.get(pk=author_id).name
+        if number in self.gates:
+            self.gates[number].stop_here()
+        return [name]
+
+
+@pytest.fixture
+def names():
+    names = Names()
+    yield names
+    for gate in names.gates.values():
+        gate.open()
+    settle()
+
+
+def softly(mapping=True, **options):
+    return InvalidationRule(
+        Author, field_mapping={"author_id": "pk"} if mapping else {}, soft=True, **options
+    )
+
+
+@pytest.fixture
+def decorate(cached, names):
+    """`decorate(rules)`: a function of an author's key that reads his name."""
+
+    def decorate(*rules, **options):
+        options = {"ttl": 3600, "stale_while_revalidate": SOFT_WINDOW, **options}
+
+        @cached(invalidates_on=list(rules or [softly()]), **options)
+        def name(author_id):
+            return names(author_id)
+
+        return name
+
+    return decorate
+
+
+@pytest.fixture
+def name(decorate):
+    return decorate()

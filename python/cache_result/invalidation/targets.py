@@ -42,7 +42,7 @@ class Targets:
 
     __slots__ = (
         *("_closed", "_committed", "_committing", "_named", "_owed", "_scopes", "_settle", "_tags"),
-        *("_work", "_writer"),
+        *("_windows", "_work", "_writer"),
     )
 
     def __init__(self) -> None:
@@ -61,6 +61,8 @@ class Targets:
         self._scopes: dict[AnyWrapper, set[bytes]] = {}
         self._tags: dict[Any, dict[bytes, Tag]] = {}
         """By cache: tags by their scopes."""
+        self._windows: dict[bytes, int] = {}
+        """Of soft scopes: for how long (ms) what they make stale is of use."""
         self._work: dict[Hashable, Job] = {}
         self._named: dict[AnyWrapper, list[Arguments] | None] = {}
         """For those who listen: the arguments that the scopes stand for, None for all of a function's."""
@@ -75,8 +77,11 @@ class Targets:
             if not rule.field_mapping:
                 return
             values = rule.mapped(values) if values else None
-        scopes = wrapper._fired_scopes(values) if values else []
-        self.add(wrapper, scopes or [wrapper._function_scope()], rule.settle)
+        scopes = wrapper._fired_scopes(values, rule.soft) if values else []
+        named = scopes or [wrapper._function_scope(rule.soft)]
+        if rule.soft:
+            self._windows.update(dict.fromkeys(named, wrapper.window))
+        self.add(wrapper, named, rule.settle)
         if cache_invalidated.has_listeners(wrapper):
             self._name(wrapper, [values] if values and scopes else None)
 
@@ -87,8 +92,11 @@ class Targets:
         named.update(scopes)
         if len(named) > get_settings().MAX_SCOPES_PER_TRANSACTION:
             settle = max(settle, *(self._settle.get(scope, 0) for scope in named))
+            scopes = {wrapper._function_scope(soft) for soft in {scope in self._windows for scope in named}}
+            self._windows.update(
+                (scope, wrapper.window) for scope in scopes if scope != wrapper._function_scope()
+            )
             named.clear()
-            scopes = {wrapper._function_scope()}
             named.update(scopes)
         if settle:
             self._settle.update((scope, max(settle, self._settle.get(scope, 0))) for scope in scopes)
@@ -140,6 +148,7 @@ class Targets:
 
     def merge(self, other: "Targets") -> None:
         """Takes over what ``other`` has."""
+        self._windows.update(other._windows)
         for scope, seconds in other._settle.items():
             self._settle[scope] = max(seconds, self._settle.get(scope, 0))
         for wrapper, scopes in other._scopes.items():
@@ -182,9 +191,10 @@ class Targets:
             return
         # Everybody in one order, and that of the scopes is one as well: rows are locked from here on.
         for storage, scopes in sorted(self._batches().items(), key=lambda batch: batch[0].alias):
+            if storage.in_transaction() and storage.database != committing:
+                continue  # a mark would be seen, and go, with that transaction
+            self._note(storage, scopes)
             if storage.in_transaction():
-                if storage.database != committing:
-                    continue  # a mark would be seen, and go, with that transaction
                 if storage.renew_inside(sorted(scopes)):
                     self._committed.setdefault(storage, set()).update(scopes)
                     continue
@@ -223,6 +233,7 @@ class Targets:
             left = sorted(opening - committed.get(storage, set()))
             written = written or (opening != scopes and storage.database is not None)
             if left:
+                self._note(storage, left)
                 storage.invalidate(left, names)
                 written = written or storage.database is not None
                 using = storage.database
@@ -235,6 +246,12 @@ class Targets:
         for wrapper, arguments in named.items():
             tell(cache_invalidated, wrapper, reason="rule", arguments=arguments)
         return written
+
+    def _note(self, storage: Any, scopes: Iterable[bytes]) -> None:
+        """Of soft ones among the scopes, since when what is stored under them is stale."""
+        windows = {scope: self._windows[scope] for scope in sorted(scopes) if scope in self._windows}
+        if windows:
+            storage.note(windows)
 
     def _keep_closed(
         self, storage: Any, scopes: set[bytes], functions: list[str], writer: int, longer: float = 0

@@ -1,6 +1,6 @@
 """A cache of one process, whose generations are in a Rust index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -77,6 +77,11 @@ class LocalStorage(Storage):
     def invalidate(self, scopes: Sequence[bytes], functions: Sequence[str] = ()) -> bool:
         """Starts a new generation of each scope."""
         self.generations.renew(list(scopes))
+        return True
+
+    def note(self, windows: Mapping[bytes, int]) -> bool:
+        """Notes which generations soft scopes are in, before they change."""
+        self.generations.note(list(windows.items()))
         return True
 
     def close(self, scopes: Sequence[bytes], writer: int) -> bool:

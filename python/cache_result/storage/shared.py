@@ -5,7 +5,7 @@ own a-methods, or, where a backend has none of its own, in one hop to Django's t
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from math import ceil
@@ -33,6 +33,8 @@ BARREN_SECONDS = 1
 """How long a lease says that its holder stored nothing."""
 LONGEST_SECONDS = 5 * 365 * 24 * 3600
 """Longer timeouts are not given to the backend."""
+_TIME_BITS = 64
+"""A grace is one number: a token's, and below it a time in milliseconds."""
 _PROBE = b"\x00\xffcache_result"
 _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
 
@@ -242,6 +244,24 @@ class Storage:
         ``functions`` says whose they are, should they be lost.
         """
         yield from self._renew(scopes)
+        return True
+
+    @operation
+    def note(self, windows: Mapping[bytes, int]) -> Plan[bool]:
+        """Notes which generations soft scopes are in, before they change: entries of these are stale from
+        now on. What was noted before stays while it is of use, which is for the scope's window (ms)."""
+        keys = {scope: (_core.generation_key(scope), _core.grace_key(scope)) for scope in windows}
+        found = yield "get_many", [key for pair in keys.values() for key in pair]
+        now = _core.clock_now()
+        for scope, (key, grace_key) in keys.items():
+            token, noted = found.get(key), found.get(grace_key)
+            if not isinstance(token, int) or token & 1:  # closed
+                continue
+            grace, seconds = token << _TIME_BITS | now, windows[scope] // 1000 + 1
+            if not isinstance(noted, int):
+                yield "add", grace_key, grace, seconds
+            elif now >= (noted & (1 << _TIME_BITS) - 1) + windows[scope]:
+                yield "set", grace_key, grace, seconds
         return True
 
     @operation

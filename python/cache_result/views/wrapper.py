@@ -82,6 +82,7 @@ class CachedResponseWrapper(CachedWrapper[P, T]):
             early_refresh,
             jitter,
             label,
+            softens=any(rule.soft for rule in rules),
         )
         definition = define(
             func,

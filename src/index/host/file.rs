@@ -19,7 +19,7 @@ use std::ptr::{NonNull, null_mut};
 /// Read in the byte order of this machine: a file of another is no file of ours.
 const MAGIC: u64 = u64::from_be_bytes(*b"cr-gener");
 /// Of the layout of [`Memory`] and of the rules in `slots`.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const SIZE: usize = size_of::<Memory>();
 /// The first page, which is what is not all zeroes in a new file.
 const PAGE: usize = 4096;

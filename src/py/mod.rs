@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 
 mod absent;
+mod asking;
+mod at_hand;
 mod bind;
 mod binding;
 mod bound;
@@ -11,6 +13,7 @@ mod copying;
 mod counters;
 mod encode;
 mod encoders;
+mod endings;
 mod explain;
 mod fields;
 mod index;
@@ -28,6 +31,7 @@ mod process;
 mod recorded;
 mod refusal;
 mod renewal;
+mod replies;
 mod session;
 mod sources;
 mod standard;

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 
 mod absent;
+mod asking;
+mod at_hand;
 mod batch;
 mod bind;
 mod binding;
@@ -12,6 +14,7 @@ mod copying;
 mod counters;
 mod encode;
 mod encoders;
+mod endings;
 mod explain;
 mod fields;
 mod index;
@@ -29,6 +32,7 @@ mod process;
 mod recorded;
 mod refusal;
 mod renewal;
+mod replies;
 mod session;
 mod sources;
 mod standard;

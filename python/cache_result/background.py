@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
 
 from cache_result.reports import logger
@@ -152,6 +152,12 @@ def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
     _tasks.add(task)  # the loop itself holds tasks weakly
     task.add_done_callback(_tasks.discard)
     return True
+
+
+def with_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does ``work`` in this thread, on an event loop of its own."""
+    AsyncToSync.executors.current = None  # the caller's thread does nothing for others any more
+    asyncio.run(_apart(work, asyncio.Semaphore(1)))
 
 
 async def _apart(work: Callable[[], Coroutine[Any, Any, None]], turns: asyncio.Semaphore) -> None:

@@ -13,7 +13,10 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asgiref.sync import AsyncToSync
+
 from cache_result import _core, background, fills, transaction
+from cache_result.backends.host import is_testing
 from cache_result.reports import logger, verdict_failed
 from cache_result.surroundings import captured
 from cache_result.threads import off_the_loop
@@ -223,6 +226,7 @@ def renew_in_thread(
 
         return wrapper._when_free(begin)
     except Exception:
+        renewal.drop()  # who keeps the record of the log keeps what is in its traceback
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
 
@@ -230,13 +234,24 @@ def renew_in_thread(
 def renew_in_task(
     wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> bool:
-    """Has an entry made anew by a task of the running loop; False if there is too much of that already."""
+    """Has an entry made anew by a task of the running loop; False if there is too much of that already.
+
+    The loop of ``async_to_sync`` ends with the call: instead of it a thread runs one of its own.
+    """
     try:
         context, call = _apart(wrapper, args, kwargs)
         work = partial(_renew, _ON_LOOP, wrapper, renewal, *call)
         loop = asyncio.get_running_loop()
+        # In tests it may be the only thread that sees their rows.
+        is_passing = loop in AsyncToSync.loop_thread_executors and not is_testing()
+
+        def alone() -> None:
+            transaction.forget()
+            background.with_a_loop(work)
 
         def begin() -> bool:
+            if is_passing:
+                return background.submit(partial(context.run, alone))
             if asyncio._get_running_loop() is loop:
                 return context.run(background.spawn, work)
             # By a thread that closes the response.
@@ -245,6 +260,7 @@ def renew_in_task(
 
         return wrapper._when_free(begin)
     except Exception:
+        renewal.drop()  # who keeps the record of the log keeps what is in its traceback
         logger.exception("cache_result: an entry of %s cannot be made anew in the background", wrapper.label)
         return False
 

@@ -6,12 +6,16 @@ import gc
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache import caches
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.urls import get_script_prefix, get_urlconf, set_script_prefix, set_urlconf
 from django.utils import translation
 
-from cache_result import background, fills
+from cache_result import InvalidationRule, background, driving, fills, no_invalidation
 from cache_result.background import QUEUE, TASKS, THREADS, Pool
+from cache_result.transaction import reads_from_snapshot
+from tests.app.models import Author
 from tests.backends import on
 from tests.freshness.conftest import TTL, aseen, asettle, seen, settle
 from tests.waiting import DEADLINE, wait
@@ -132,6 +136,52 @@ def test_the_run_has_the_context_of_its_caller(cached, clock):
 
 
 @on("locmem", "memory", "redis")
+def test_the_run_makes_the_urls_of_its_caller(cached, clock):
+    # Fails (other URLs) if script prefix or URLconf stay behind in the caller's thread.
+    found = []
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    def function():
+        found.append((get_script_prefix(), get_urlconf()))
+        return 1
+
+    function()
+    clock.advance(TTL + 1)
+    set_script_prefix("/shop/")
+    set_urlconf("tests.responses.urls")
+    try:
+        function()
+        settle()
+    finally:
+        set_urlconf(None)
+        set_script_prefix("/")
+    assert found == [("/", None), ("/shop/", "tests.responses.urls")]
+    clock.advance(TTL + 1)
+    function()
+    settle()
+    assert found[2] == ("/", None)
+
+
+@on("locmem", "memory", "redis")
+def test_a_run_that_cannot_begin_spoils_no_call(scripted, clock, script, monkeypatch, caplog):
+    # Fails (the exception) if the caller hears of it.
+    function = scripted(stale_while_revalidate=WINDOW)
+    function()
+    clock.advance(TTL + 1)
+
+    def fail(work):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(background, "submit", fail)
+    assert seen(function) == ([1], "STALE")
+    assert "RuntimeError: no room" in caplog.text
+    monkeypatch.undo()
+    assert seen(function) == ([1], "STALE")
+    settle()
+    assert script.runs == 2
+
+
+@on("locmem", "memory", "redis")
 def test_a_run_that_is_begun_inside_a_fill_is_no_part_of_it(cached, clock):
     # Fails (two fills) if the run takes itself for a part of what has read the old result.
     inside = []
@@ -229,6 +279,65 @@ async def test_a_task_is_not_collected(cached, clock):
     go_on.set()
     await asettle()
     assert await function() == [2]
+
+
+@on("locmem", "memory", "redis", "memcached")
+def test_behind_async_to_sync_a_thread_does_it(cached, clock, script, monkeypatch):
+    """As in an async view under WSGI: its loop ends with the call."""
+    # Fails (runs begin and are cancelled, call after call) if it is a task of that loop.
+    monkeypatch.setattr(driving, "is_testing", lambda: False)
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    async def function():
+        await asyncio.sleep(0)
+        return script.run()
+
+    call = async_to_sync(function)
+    assert call() == [1]
+    clock.advance(TTL + 1)
+    gate = script.stop_at(2)
+    assert [call(), call()] == [[1], [1]]
+    gate.wait_until_reached()
+    gate.open()
+    settle()
+    assert call() == [2]
+    assert script.runs == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@on("locmem", "memory", "redis")
+def test_the_run_is_no_part_of_its_callers_transaction(scripted, clock, script):
+    # Fails (runs == 1) if the run believes that it reads from the caller's snapshot, which the entry is too
+    # young for.
+    function = scripted(ttl=1, stale_while_revalidate=WINDOW)
+    function()
+    clock.advance(1.1)
+    with transaction.atomic():
+        reads_from_snapshot(connection)
+        assert seen(function) == ([1], "STALE")
+        settle()
+    assert script.runs == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@on("locmem", "memory", "redis")
+def test_the_run_is_no_part_of_a_block_of_its_caller(cached, clock):
+    # Fails (a hit) if what the run writes counts as written in the block.
+    @cached(ttl=WINDOW, invalidates_on=[InvalidationRule(Author, field_mapping={})])
+    def names():
+        return [*Author.objects.values_list("name", flat=True)]
+
+    @cached(ttl=TTL, stale_while_revalidate=WINDOW)
+    def function():
+        return Author.objects.create(name=f"number {Author.objects.count()}").name
+
+    function()
+    assert names() == ["number 0"]
+    clock.advance(TTL + 1)
+    with no_invalidation():
+        assert seen(function) == ("number 0", "STALE")
+        settle()
+    assert names() == ["number 0", "number 1"]
 
 
 @on("locmem", "memory", "redis")

@@ -1,17 +1,18 @@
 """The windows among processes that share a cache, and at the end of one."""
 
 import contextlib
+import threading
 
 import pytest
 
-from cache_result import background
+from cache_result import background, driving
 from tests.backends import on
 from tests.freshness import children
 from tests.freshness.conftest import settle
 from tests.process import next_word
 from tests.race.children import make, shared_state
 from tests.race.test_processes import Truth
-from tests.waiting import DEADLINE
+from tests.waiting import DEADLINE, wait
 
 SHARED = on("redis", "django_redis")
 OPTIONS = {"stale_while_revalidate": children.WINDOW}
@@ -97,6 +98,32 @@ def test_a_killed_process_is_replaced(cache_alias, truth, processes, clock, sett
     assert seen == {("old", "STALE")}
     assert status(function) == ("new", "HIT")
     assert truth.runs == 3
+
+
+@SHARED
+def test_who_waits_a_little_waits_for_a_run_there(cache_alias, truth, processes, clock, threads, monkeypatch):
+    # Fails (the old result at once) if it does not wait for who has the lease.
+    options = {"stale_if_error": children.WINDOW, "fill_timeout": DEADLINE}
+    function = make(cache_alias, truth.name, ttl=children.TTL, **options)
+    assert function(1, 2) == "old"
+    other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
+    other.expect(("old", "STALE"))
+    other.expect("inside")
+    paused, pause = threading.Event(), driving.InThread.pause
+
+    async def pausing(shell, seconds):
+        paused.set()
+        await pause(shell, seconds)
+
+    monkeypatch.setattr(driving.InThread, "pause", pausing)
+    clock.advance(children.TTL + 1)
+    call = threads(function, 1, 2)
+    wait(paused)
+    other.say("go on")
+    other.result()
+    assert call.result() == "old"  # which is what the run there has read
+    assert truth.runs == 2
+    assert status(function) == ("old", "HIT")
 
 
 @SHARED

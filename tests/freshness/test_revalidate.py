@@ -306,7 +306,7 @@ def test_single_flight_none_has_one_run_in_the_background_too(scripted, clock, s
     assert seen(function) == ([2], "HIT")
 
 
-def test_a_run_that_never_ends_is_given_up(scripted, clock, script, settings):
+def test_a_run_that_never_ends_is_given_up(scripted, clock, script, settings, caplog):
     # Fails (runs == 2) if a renewal that is lost keeps its key.
     settings.CACHE_RESULT = {"FLIGHT_TIMEOUT": 0.05}
     function = scripted(stale_while_revalidate=1000, single_flight=None)
@@ -319,5 +319,6 @@ def test_a_run_that_never_ends_is_given_up(scripted, clock, script, settings):
         assert function() in ([1], [3])
     settle_but_one = script.runs
     assert settle_but_one == 3
+    assert "raised" not in caplog.text  # at the gate, for which the first run has not waited in vain
     gate.open()
     settle()

@@ -26,6 +26,14 @@ SHAPES = {
 }
 
 
+def tagged(number):
+    """With two tags of its own, which are in its family as well."""
+    from cache_result import add_tags
+
+    add_tags(f"row:{number}", f"text:{number}")
+    return f"value number {number} of many"
+
+
 def resident():
     """Bytes of memory that the process has."""
     gc.collect()
@@ -43,7 +51,7 @@ def measure(parent, shape, wrapped):
     store["OPTIONS"] = {"MAX_BYTES": 2**32}
     with override_settings(CACHES={"default": store}):
         cache = caches["default"]
-        function = cache_result(cache="default", name="function", ttl=None)(SHAPES[shape])
+        function = cache_result(cache="default", name="function", ttl=None)(SHAPES.get(shape, tagged))
         put = function if wrapped else lambda n: cache.set(f"key-number-{n}", SHAPES[shape](n), None)
         for number in range(1000):
             put(number)
@@ -54,8 +62,7 @@ def measure(parent, shape, wrapped):
         return (resident() - memory) / ENTRIES, (cache.store.weight - weight) / ENTRIES
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("shape", "wrapped"), [*itertools.product(SHAPES, [False, True]), ("tagged", True)])
 def test_weights_are_honest(processes, shape, wrapped):
     grown, weight = processes(measure, shape, wrapped).result()
     print(f"{shape}, {wrapped=}: {grown:.0f} bytes for a weight of {weight:.0f}")

@@ -13,8 +13,11 @@ from cache_result import (
     CacheInfo,
     InvalidationRule,
     KeyConstructor,
+    add_tags,
+    ainvalidate_tags,
     cache_response,
     cache_result,
+    invalidate_tags,
     set_response_cache_header,
 )
 from cache_result.testing import (
@@ -51,6 +54,40 @@ async def asynchronous(name: str) -> bytes:
     return name.encode()
 
 
+def team_tags(user_id: int) -> list[str] | None:
+    return [f"team:{user_id}"]
+
+
+@cache_result(
+    ttl=60,
+    tags=["user:{user_id}", team_tags],
+    stale_while_revalidate=30,
+    stale_if_error=timedelta(hours=1),
+    error_types=(OSError, LookupError),
+    fill_timeout=0.5,
+    early_refresh=2.0,
+    jitter=0.1,
+    invalidates_on=[InvalidationRule(model="app.Author", tags=["user:{id}"])],
+)
+def with_windows(user_id: int) -> str:
+    add_tags("all", f"user:{user_id}")
+    return str(user_id)
+
+
+@cache_result(tags="all", early_refresh=True, error_types=OSError, stale_if_error=60)
+async def async_with_windows() -> int:
+    return 1
+
+
+def wrong_windows() -> None:
+    cache_result(tags=5)(bare)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cache_result(stale_if_error="60")(bare)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cache_result(error_types=KeyboardInterrupt)(bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cache_result(jitter=None)(bare)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    invalidate_tags(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    add_tags(["a"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 class Service:
     @cache_result(ttl=None)
     def method(self, number: int) -> str:
@@ -75,6 +112,10 @@ def calls(request: HttpRequest, service: Service) -> HttpResponse:
     if cached is not CACHE_MISSING:
         print(cached)
     assert_type(bare.cache_info(), CacheInfo)
+    assert_type(bare.cache_info().stale, int)
+    assert_type(with_windows(1), str)
+    assert_type(with_windows.get_with_metadata(1)[0], str)
+    invalidate_tags("user:1", "all", cache="default")
     assert_type(service.method.cache_info().hits, int)
     assert_type(asynchronous.cache_info().time_saved, float)
     value, metadata = bare.get_with_metadata(1)
@@ -90,6 +131,8 @@ async def awaits() -> None:
     await asynchronous("x", "y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await asynchronous.adelete_cache("x")
     await bare.ainvalidate_all()
+    assert_type(await async_with_windows(), int)
+    await ainvalidate_tags("all", cache=None)
 
 
 class Tests(CacheResultTestMixin, TestCase):
@@ -124,6 +167,11 @@ def view_with_options(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+@cache_response(ttl=60, tags="page:{pk}", stale_while_revalidate=30, stale_if_error=60, jitter=0.1)
+def view_with_windows(request: HttpRequest, pk: int) -> HttpResponse:
+    return HttpResponse()
+
+
 @cache_response(UserKey, set_cache_headers=True)
 async def async_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
@@ -148,6 +196,7 @@ def views(request: HttpRequest) -> None:
     bare_view("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(view_with_options(request), HttpResponse)
     assert_type(view_with_options.refresh(request), HttpResponse)
+    assert_type(view_with_windows(request, pk=1), HttpResponse)
     view_with_options.delete_by_prefix()
     assert_type(BareClass.page, int)
     assert_type(ClassWithOptions().page, int)

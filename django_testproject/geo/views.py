@@ -22,7 +22,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 class CountriesView(APIView):
-    """All countries with their number of cities."""
+    """All countries with the number of their cities and of the people in them."""
 
     def get(self, request: Request) -> Response:
         answer, metadata = services.countries.get_with_metadata()

@@ -42,6 +42,8 @@ class InvalidationRule:
         of ``field_mapping``. What is not known invalidates all tags that begin
         with the same text before the first colon. A rule with tags and no ``field_mapping`` invalidates
         these tags only.
+    :param soft: whether what changes counts as expired and not as void: until it is made anew, and for the
+        function's ``stale_while_revalidate`` at most, callers get the old result (STALE).
     :param require_args: mapped values that must not be None for the rule to fire: True means all of
         them, False none, a list those of these arguments. Calls that were given None, or a collection,
         are invalidated in any case.

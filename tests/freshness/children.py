@@ -6,10 +6,14 @@ import sys
 import threading
 import time
 
+from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
-from cache_result import _core, background, cache_result
+from cache_result import CACHE_MISSING, InvalidationRule, _core, background, cache_result
+from cache_result.backends import host
+from tests.app.models import Author
+from tests.freshness.conftest import SOFT_WINDOW, seen
 from tests.race.children import make, stop_once
 from tests.waiting import DEADLINE, Threads, wait
 
@@ -103,3 +107,35 @@ def fork_during_a_run(parent, alias):
     go_on.set()
     assert background.settle(DEADLINE)
     return os.waitstatus_to_exitcode(status)
+
+
+def read_softly(parent, path, name):
+    """Reads what another process of the host changes softly."""
+    host.is_testing = lambda: False
+    spec = {"BACKEND": "cache_result.backends.MemoryCache", "LOCATION": str(path)}
+    spec["OPTIONS"] = {"HOST_INDEX": path}
+    with override_settings(CACHES={**settings.CACHES, "hosted": spec}):
+        values = ["old"]
+        function = softly_invalidated(name, lambda key: [values[-1]])
+        parent.say(seen(function, 1))
+        parent.expect("changed")
+        values.append("new")
+        parent.say([seen(function, 1), seen(function, 2)])
+        assert background.settle(DEADLINE)
+        parent.say(seen(function, 1))
+        _core.clock_advance(SOFT_WINDOW + 1)
+        parent.expect("changed again")
+        _core.clock_advance(SOFT_WINDOW + 1)
+        return function.get_cache_only(1) is CACHE_MISSING
+
+
+def softly_invalidated(name, function):
+    """A function in the cache "hosted" with a soft rule."""
+    rule = InvalidationRule(Author, field_mapping={"key": "pk"}, soft=True)
+    options = {"ttl": None, "stale_while_revalidate": SOFT_WINDOW, "invalidates_on": [rule]}
+
+    @cache_result(cache="hosted", name=name, **options)
+    def softly(key):
+        return function(key)
+
+    return softly

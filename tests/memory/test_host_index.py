@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 from django.core.cache import caches
 
-from cache_result import CACHE_MISSING, CacheStatus, InvalidationRule, _core, cache_result
+from cache_result import (
+    CACHE_MISSING,
+    CacheStatus,
+    InvalidationRule,
+    _core,
+    cache_result,
+    invalidate_for,
+)
 from cache_result.backends import host
 from cache_result.checks import check_memory
 from tests.app.models import Author
+from tests.freshness import children
 from tests.memory.forking import in_a_child, joined
 from tests.process import DEADLINE
 
@@ -90,6 +98,23 @@ class TestDeleted:
         clock.advance(60)
         assert [status(name_of, author.pk) for _ in range(2)] == [CacheStatus.MISS, CacheStatus.HIT]
         assert name_of(author.pk) == "new"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_one_process_changes_softly_is_stale_in_the_others(index, unique_name, processes):
+    """Since when, they know from the file. Fails if they do not: then what is stale is void."""
+    name = unique_name()
+    function = children.softly_invalidated(name, lambda key: ["here"])
+    other = processes(children.read_softly, index, name)
+    other.expect((["old"], "MISS"))
+    invalidate_for(Author(pk=1))
+    assert function.get_cache_only(1) is CACHE_MISSING
+    other.say("changed")
+    other.expect([(["old"], "STALE"), (["new"], "MISS")])
+    other.expect((["new"], "HIT"))
+    invalidate_for(Author(pk=1))
+    other.say("changed again")
+    assert other.result() is True
 
 
 PROJECT = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +19,7 @@ HITS = 20  # requests behind the median of a hit over HTTP
 CALLS = 2000  # calls behind the median of a hit in the process
 HERD = 30  # simultaneous requests
 
+COUNTRIES = "/api/countries/"
 BERLIN = "/api/cities/2950159/"
 GERMANY = "/api/countries/DE/distances/"
 JAPAN = "/api/countries/JP/distances/"
@@ -159,6 +160,33 @@ def whole_responses(stage: Stage) -> None:
     stage.expect(runs == 2, "the view ran twice for four requests")
 
 
+def nobody_waits(stage: Stage) -> None:
+    terminal = stage.terminal
+    terminal.scene("Nobody waits: the old list at once, while one run in the background makes the new one")
+    stage.get(COUNTRIES)
+    before = _settled(stage)
+    runs = stage.executions("countries", "all")
+    population = stage.client.get(REYKJAVIK_PATH).json()["population"]
+    stage.patch(REYKJAVIK_PATH, {"population": population + 1000}, "saves it; the rule is soft")
+    replies = stage.client.herd(COUNTRIES, HERD)
+    statuses = Counter(reply.cache_status for reply in replies)
+    terminal.fact("requests", f"{HERD} x GET {COUNTRIES} at once")
+    terminal.fact("statuses", ", ".join(f"{count} x {status}" for status, count in statuses.most_common()))
+    stale = [reply for reply in replies if reply.cache_status == "STALE"]
+    stage.expect(
+        bool(stale) and statuses["MISS"] == 0, "the first got the old list, STALE, and nobody waited"
+    )
+    stage.expect(all(reply.body == before.body for reply in stale), "as it was before the save")
+    after = _settled(stage)
+    terminal.reply(after)
+    people = [_people(reply, "IS") for reply in (before, after)]
+    stage.expect(people[1] == people[0] + 1000, "a moment later: HIT, with the new number")
+    stage.expect(
+        stage.executions("countries", "all") == runs + 1, f"the function ran once for {HERD} requests"
+    )
+    stage.patch(REYKJAVIK_PATH, {"population": population}, "and is put back")
+
+
 def herd(stage: Stage) -> None:
     terminal = stage.terminal
     terminal.scene(f"A herd: {HERD} threads ask at once for what nobody has asked before")
@@ -255,6 +283,7 @@ SCENES: tuple[Callable[[Stage], None], ...] = (
     one_partition_goes,
     rewarmed,
     whole_responses,
+    nobody_waits,
     herd,
     async_view,
     in_process,
@@ -268,6 +297,22 @@ def _time(reply: Reply, header: str) -> datetime:
     if value is None:
         raise DemoFailed(f"{reply.method} {reply.path} has no {header} header")
     return datetime.fromisoformat(value)
+
+
+def _settled(stage: Stage) -> Reply:
+    """The countries, once they are a HIT; `DemoFailed` if they do not become one."""
+    for _ in range(500):
+        reply = stage.client.get(COUNTRIES)
+        if reply.cache_status == "HIT":
+            return reply
+        sleep(0.01)
+    raise DemoFailed(f"{COUNTRIES} does not become a HIT: {reply.cache_status}")
+
+
+def _people(reply: Reply, country_code: str) -> int:
+    """How many people live in the cities of a country."""
+    people: int = next(row["people"] for row in reply.json() if row["code"] == country_code)
+    return people
 
 
 def _berlin(reply: Reply) -> int | None:

@@ -94,8 +94,8 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let length = file.metadata().unwrap().len();
     file.write_all_at(&7_u64.to_ne_bytes(), 8).unwrap();
-    assert!(refusal(&directory).contains("version 7, ours is 1"));
-    file.write_all_at(&1_u64.to_ne_bytes(), 8).unwrap();
+    assert!(refusal(&directory).contains("version 7, ours is 2"));
+    file.write_all_at(&2_u64.to_ne_bytes(), 8).unwrap();
     file.set_len(length + 1).unwrap();
     assert!(refusal(&directory).contains("bytes"));
     file.set_len(length).unwrap();

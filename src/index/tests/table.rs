@@ -3,7 +3,7 @@
 use super::{fence, holds, is_closed, scope, soon};
 use crate::clock;
 use crate::index::slots::{self, BUCKET, drawn_at};
-use crate::index::{Generations, Table, Token};
+use crate::index::{Generations, ProcessIndex, Table, Token};
 
 #[test]
 fn a_generation_stays_until_renewed() {
@@ -220,4 +220,33 @@ fn the_same_word_twice_is_two_closings() {
 #[test]
 fn tags_are_never_that_of_a_shared_cell() {
     assert!((0..1 << 17).all(|number| (1..1 << 16).contains(&slots::tag(number))));
+}
+
+#[test]
+fn the_first_of_a_burst_of_changes_is_noted() {
+    const WINDOW: i64 = 60_000;
+    let indexes: [Box<dyn Generations>; 2] =
+        [Box::new(Table::private()), Box::new(ProcessIndex::new(100))];
+    for index in indexes {
+        let (one, other) = (scope(1), scope(2));
+        let first = index.ensure(&one);
+        assert_eq!(index.replaced_at(&one, &first), None);
+        let before = clock::now_ms();
+        index.note(&one, WINDOW);
+        index.renew(&one);
+        let noted = index.replaced_at(&one, &first).unwrap();
+        assert!((before..=clock::now_ms()).contains(&noted));
+        let second = index.ensure(&one);
+        assert_eq!(index.replaced_at(&one, &second), None);
+        // While that is of use, what comes next is not noted; afterwards it is.
+        index.note(&one, WINDOW);
+        index.renew(&one);
+        assert_eq!(index.replaced_at(&one, &first), Some(noted));
+        let third = index.ensure(&one);
+        index.note(&one, 0);
+        index.renew(&one);
+        assert_eq!(index.replaced_at(&one, &first), None);
+        assert!(index.replaced_at(&one, &third).is_some());
+        assert_eq!(index.replaced_at(&other, &third), None);
+    }
 }

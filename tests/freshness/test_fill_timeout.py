@@ -128,3 +128,21 @@ def test_a_full_pool_makes_nobody_wait(scripted, clock, script, monkeypatch):
     assert script.runs == 1
     monkeypatch.undo()
     assert seen(function) == ([2], "MISS")
+
+
+@on("locmem", "memory")
+async def test_a_refresh_that_is_under_way_is_waited_for(ascripted, clock, script):
+    # Fails (the old result, at once) if who waits a little does not know of other runs.
+    function = ascripted(stale_if_error=WINDOW, fill_timeout=LONG)
+    await function()
+    clock.advance(TTL + 1)
+    gate = script.stop_at(2)
+    refresh = asyncio.create_task(function.arefresh())
+    await asyncio.to_thread(gate.wait_until_reached)
+    call = asyncio.create_task(function())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not call.done()
+    gate.open()
+    assert await all_of(call, refresh) == [[2], [2]]
+    assert script.runs == 2

@@ -23,6 +23,7 @@ LAYERS = [
     {"views"},
     {"invalidation"},
     {"wrapper"},
+    {"core_wrapper"},
     {"warming"},
     {"many"},
     {"definition", "driving", "keyspace", "registry", "responses", "storage"},

@@ -22,8 +22,8 @@ from cache_result.surroundings import captured
 from cache_result.threads import off_the_loop
 
 if TYPE_CHECKING:
+    from cache_result.core_wrapper import CoreWrapper
     from cache_result.storage import Storage
-    from cache_result.wrapper import CachedWrapper
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -33,11 +33,11 @@ class Shell(Protocol):
     """How steps are done, and waited for."""
 
     async def perform(self, storage: "Storage", method: str, *args: Any) -> Any: ...
-    async def invoke(self, wrapper: "CachedWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any: ...
+    async def invoke(self, wrapper: "CoreWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any: ...
     async def wait(self, steps: _core.Steps, seconds: float) -> None: ...
     async def pause(self, seconds: float) -> None: ...
     def renew(
-        self, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+        self, wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
     ) -> bool: ...
 
 
@@ -47,7 +47,7 @@ class OnLoop:
     async def perform(self, storage: "Storage", method: str, *args: Any) -> Any:
         return await storage.aperform(method, *args)
 
-    async def invoke(self, wrapper: "CachedWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any:
+    async def invoke(self, wrapper: "CoreWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any:
         return await wrapper._invoke(args, kwargs)
 
     async def wait(self, steps: _core.Steps, seconds: float) -> None:
@@ -57,7 +57,7 @@ class OnLoop:
         await asyncio.sleep(seconds)
 
     def renew(
-        self, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+        self, wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
     ) -> bool:
         return renew_in_task(wrapper, renewal, args, kwargs)
 
@@ -68,7 +68,7 @@ class InThread:
     async def perform(self, storage: "Storage", method: str, *args: Any) -> Any:
         return getattr(storage, method)(*args)
 
-    async def invoke(self, wrapper: "CachedWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any:
+    async def invoke(self, wrapper: "CoreWrapper[..., Any]", args: Args, kwargs: Kwargs) -> Any:
         return wrapper._invoke_here(args, kwargs)
 
     async def wait(self, steps: _core.Steps, seconds: float) -> None:
@@ -80,7 +80,7 @@ class InThread:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no loop
 
     def renew(
-        self, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+        self, wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
     ) -> bool:
         return renew_in_thread(wrapper, renewal, args, kwargs)
 
@@ -89,21 +89,21 @@ _ON_LOOP = OnLoop()
 _IN_THREAD = InThread()
 
 
-async def drive(wrapper: "CachedWrapper[..., Any]", mode: str, want: str, args: Args, kwargs: Kwargs) -> Any:
+async def drive(wrapper: "CoreWrapper[..., Any]", mode: str, want: str, args: Args, kwargs: Kwargs) -> Any:
     """Takes a call of asyncio from its arguments to its result."""
     steps = await off_the_loop(wrapper._steps, mode, want, args, kwargs)
     return await drive_steps(wrapper, steps, args, kwargs)
 
 
 async def drive_steps(
-    wrapper: "CachedWrapper[..., Any]", steps: _core.Steps, args: Args, kwargs: Kwargs
+    wrapper: "CoreWrapper[..., Any]", steps: _core.Steps, args: Args, kwargs: Kwargs
 ) -> Any:
     """Takes a call of asyncio from its first step to its result."""
     return await _drive(_ON_LOOP, wrapper, steps, args, kwargs)
 
 
 async def _drive(
-    shell: Shell, wrapper: "CachedWrapper[..., Any]", steps: _core.Steps, args: Args, kwargs: Kwargs
+    shell: Shell, wrapper: "CoreWrapper[..., Any]", steps: _core.Steps, args: Args, kwargs: Kwargs
 ) -> Any:
     storage = wrapper.storage
     try:
@@ -140,7 +140,7 @@ async def _drive(
 
 async def _run_function(
     shell: Shell,
-    wrapper: "CachedWrapper[..., Any]",
+    wrapper: "CoreWrapper[..., Any]",
     steps: _core.Steps,
     store: bool,
     args: Args,
@@ -158,7 +158,7 @@ async def _run_function(
 
 async def _run_and_judge(
     shell: Shell,
-    wrapper: "CachedWrapper[..., Any]",
+    wrapper: "CoreWrapper[..., Any]",
     steps: _core.Steps,
     store: bool,
     args: Args,
@@ -209,7 +209,7 @@ async def _until_ended(steps: _core.Steps, seconds: float) -> None:
 
 
 def renew_in_thread(
-    wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs | None
+    wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs | None
 ) -> bool:
     """Has an entry made anew by a thread of the background; False if there is too much of that already. In a
     TestCase it is made at once: no other thread sees the rows of the test."""
@@ -232,7 +232,7 @@ def renew_in_thread(
 
 
 def renew_in_task(
-    wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+    wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> bool:
     """Has an entry made anew by a task of the running loop; False if there is too much of that already.
 
@@ -266,14 +266,14 @@ def renew_in_task(
 
 
 def _apart(
-    wrapper: "CachedWrapper[..., Any]", args: Args, kwargs: Kwargs
+    wrapper: "CoreWrapper[..., Any]", args: Args, kwargs: Kwargs
 ) -> tuple[contextvars.Context, tuple[Args, Kwargs]]:
     """A copy of the caller's context, and of what he may change in his arguments from here on."""
     context = contextvars.copy_context()
     return context, context.run(_set_apart, wrapper, args, kwargs)
 
 
-def _set_apart(wrapper: "CachedWrapper[..., Any]", args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+def _set_apart(wrapper: "CoreWrapper[..., Any]", args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
     fills.forget()
     return wrapper._set_apart(copied(args), copied(kwargs))
 
@@ -289,7 +289,7 @@ def copied(value: Any) -> Any:
 
 
 def _renew_here(
-    wrapper: "CachedWrapper[..., Any]",
+    wrapper: "CoreWrapper[..., Any]",
     renewal: _core.Renewal,
     args: Args,
     kwargs: Kwargs,
@@ -301,7 +301,7 @@ def _renew_here(
 
 
 async def _renew(
-    shell: Shell, wrapper: "CachedWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
+    shell: Shell, wrapper: "CoreWrapper[..., Any]", renewal: _core.Renewal, args: Args, kwargs: Kwargs
 ) -> None:
     try:
         if shell is _IN_THREAD:

@@ -11,9 +11,9 @@ from cache_result.driving import drive, drive_steps
 from cache_result.threads import off_the_loop
 
 if TYPE_CHECKING:
-    from cache_result.wrapper import CachedWrapper
+    from cache_result.core_wrapper import CoreWrapper
 
-    AnyWrapper = CachedWrapper[..., Any]
+    AnyWrapper = CoreWrapper[..., Any]
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Want = Literal["value", "both"]

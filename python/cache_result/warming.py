@@ -13,9 +13,9 @@ from cache_result.reports import logger
 from cache_result.status import CacheStatus
 
 if TYPE_CHECKING:
-    from cache_result.wrapper import CachedWrapper
+    from cache_result.core_wrapper import CoreWrapper
 
-    AnyWrapper = CachedWrapper[..., Any]
+    AnyWrapper = CoreWrapper[..., Any]
 
 CHUNK = 100
 """So many calls are looked for at once, and shown as done."""

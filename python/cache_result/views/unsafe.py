@@ -10,7 +10,7 @@ from cache_result import transaction
 from cache_result.invalidation.targets import Targets
 
 if TYPE_CHECKING:
-    from cache_result.views.wrapper import CachedResponseWrapper
+    from cache_result.wrapper import CachedWrapper
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -23,7 +23,7 @@ def changes_its_target(request: Any, response: Any) -> bool:
 
 
 def invalidate_target(
-    wrapper: "CachedResponseWrapper[..., Any]", args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    wrapper: "CachedWrapper[..., Any]", args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
     """Invalidates the responses of a URL, for all users: those of its partition, where it has one. If the
     request's transactions are still open, then when they commit."""

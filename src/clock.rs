@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// By how much the clocks of two hosts may differ (ms).
+pub const SKEW_MS: i64 = 2000;
+
 static OFFSET_MS: AtomicI64 = AtomicI64::new(0);
 
 /// Milliseconds since the Unix epoch.

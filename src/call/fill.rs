@@ -3,7 +3,7 @@
 use super::claim::Held;
 use super::run::Call;
 use super::{Landing, Outcome, Status, Times};
-use crate::clock;
+use crate::clock::{self, SKEW_MS};
 use crate::entry::{self, Header};
 use crate::flight::{RefreshTurn, Ticket};
 use crate::index::{Recorded, ScopeId, Token};
@@ -13,8 +13,6 @@ use std::time::Instant;
 
 /// How often missing tokens are made before the call runs without storing.
 const CREATION_ATTEMPTS: usize = 2;
-/// By how much the clocks of two hosts may differ (ms).
-pub(super) const SKEW_MS: i64 = 2000;
 
 /// What a fill carries along.
 pub(super) struct Fill<V: Clone> {
@@ -229,8 +227,13 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
             // in the background nobody waits.
             self.release(lease, all && fill.status != Status::Refresh).await;
         }
+        let stands_in = match fill.status {
+            Status::Miss => true,
+            Status::Bypass => fill.seen.is_some(),
+            _ => false,
+        };
         if spares
-            && fill.status == Status::Miss
+            && stands_in
             && let Some(found) = self.spare().await
         {
             return found.outcome(Some(error));

@@ -6,9 +6,8 @@
 //! generation changes before that of any tag does.
 
 use super::Landing;
-use super::fill::SKEW_MS;
 use super::run::Call;
-use crate::clock;
+use crate::clock::{self, SKEW_MS};
 use crate::flight::Ticket;
 use crate::index::{Recorded, ScopeId, Token};
 use crate::port::{Answer, Ask};

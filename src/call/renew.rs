@@ -5,6 +5,7 @@ use super::fill::{Fill, Own};
 use super::run::{Call, shared};
 use super::{Landing, Outcome, Sharing, Standing, Status, Times};
 use crate::clock;
+use crate::entry;
 use crate::flight::{Boarding, Ending, Flight, Ticket};
 use crate::index::Token;
 use crate::port::{Answer, Ask, Snapshot};
@@ -137,6 +138,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         fill.tickets.push(renewal);
         let mut own = Own::Kept(own);
         if self.target.sharing == Sharing::Cluster && self.target.index.is_none() {
+            // All contend for the same lease once every scope has a generation.
+            if !self.complete(&mut tokens).await {
+                return Outcome::Missing;
+            }
             let way = Way { began, kept: Some(own.token()), but: Some(seen), waits: awaited };
             match self.claim(&mut tokens, &way).await {
                 Claim::Leased(lease, of_claim) => {
@@ -151,9 +156,10 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
                 Claim::Unleased | Claim::TimedOut | Claim::Found { .. } => return Outcome::Missing,
             }
         }
-        if !self.complete(&mut tokens).await {
+        let complete = self.complete(&mut tokens).await;
+        if !complete || tokens.iter().flatten().any(Token::is_closed) {
             if let Some(lease) = fill.lease {
-                self.release(lease, true).await;
+                self.release(lease, !complete).await;
             }
             return Outcome::Missing;
         }
@@ -169,7 +175,11 @@ impl<E: AsRef<[u8]>, V: Clone> Call<E, V> {
         if !current.iter().copied().eq(fence.iter().copied().map(Some)) {
             return true;
         }
-        self.target.check(&snapshot).is_some_and(|(times, _)| times.cached_at != seen)
+        // What was stored under these very generations, and not what a soft change has left.
+        let stored = snapshot.entry.as_ref().and_then(|entry| entry::open(entry.as_ref()));
+        stored.is_some_and(|(header, _)| {
+            header.plan == self.target.plan && header.tokens == fence && header.cached_at != seen
+        })
     }
 
     /// The generations of the entry that was stored at `seen`, if that is there and valid.

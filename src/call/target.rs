@@ -1,7 +1,7 @@
 //! What a call is about, and when an entry is valid for it.
 
 use super::{Sharing, Times, Windows};
-use crate::clock;
+use crate::clock::{self, SKEW_MS};
 use crate::entry::{self, Header};
 use crate::flight::Crew;
 use crate::index::{Generations, ScopeId, Token};
@@ -109,7 +109,7 @@ impl Look<'_> {
         if header.plan != self.plan || header.tokens.len() != self.scopes + 1 {
             return None;
         }
-        let mut end = header.expires_at;
+        let (mut end, now) = (header.expires_at, clock::now_ms());
         for (at, token) in header.tokens.iter().enumerate() {
             if (self.current)(at) == Some(*token) {
                 continue;
@@ -117,8 +117,10 @@ impl Look<'_> {
             if at < self.scopes - self.soft || at == self.scopes {
                 return None;
             }
-            let drawn_at = token.drawn_at();
-            let since = (self.replaced_at)(at, token).map_or(drawn_at, |noted| noted.max(drawn_at));
+            // A time of the future tells nothing: a clock was set back.
+            let told = [Some(token.drawn_at()), (self.replaced_at)(at, token)];
+            let told = told.into_iter().flatten().filter(|&at| at <= now.saturating_add(SKEW_MS));
+            let since = told.max()?;
             end = Some(end.map_or(since, |end| end.min(since)));
         }
         let Header { cached_at, fill_us, .. } = header;
@@ -132,10 +134,7 @@ impl Look<'_> {
 pub fn valid_with<E: AsRef<[u8]>>(snapshot: &Snapshot<E>, plan: u64) -> Option<(Times, usize)> {
     let Snapshot { entry, tokens, graces, .. } = snapshot;
     let (scopes, soft) = (tokens.len().checked_sub(1)?, graces.len());
-    let noted = |at: usize, token: &Token| {
-        let grace = graces[at + soft - scopes].filter(|grace| grace.replaced == *token)?;
-        Some(grace.at)
-    };
+    let noted = |at: usize, token: &Token| graces[at + soft - scopes]?.began_for(token);
     let look = Look { plan, scopes, soft, current: &|at| tokens[at], replaced_at: &noted };
     look.at(entry.as_ref()?.as_ref())
 }

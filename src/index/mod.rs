@@ -1,7 +1,7 @@
 //! The prefix index: which generation each scope is in.
 
 mod closings;
-mod grace;
+pub mod grace;
 mod host;
 mod memory;
 mod process;

@@ -1,5 +1,6 @@
 //! Generations of an in-process cache, kept in this process and bounded.
 
+use super::grace::is_over;
 use super::{Generations, Grace, ScopeId, Token};
 use crate::clock;
 use ahash::HashMap;
@@ -141,24 +142,23 @@ impl Generations for ProcessIndex {
     }
 
     fn note(&self, scope: &ScopeId, window: i64) {
+        let now = clock::now_ms(); // before the look: then that token was the current one still
         let Some(replaced) = self.tokens.get(scope) else { return };
-        let now = clock::now_ms();
         let mut graces = self.graces.lock();
-        if graces.get(scope).is_some_and(|grace| now < grace.at.saturating_add(window)) {
+        if graces.get(scope).is_some_and(|grace| !is_over(grace.began(), window, now)) {
             return;
         }
         if graces.len() >= GRACES {
-            graces.retain(|_, grace| now < grace.at.saturating_add(window));
+            graces.retain(|_, grace| !is_over(grace.began(), window, now));
             if graces.len() >= GRACES {
                 graces.clear();
             }
         }
-        graces.insert(*scope, Grace { replaced, at: now });
+        graces.insert(*scope, Grace::of(&replaced, now));
     }
 
     fn replaced_at(&self, scope: &ScopeId, token: &Token) -> Option<i64> {
-        let grace = self.graces.lock().get(scope).copied()?;
-        (grace.replaced == *token).then_some(grace.at)
+        self.graces.lock().get(scope)?.began_for(token)
     }
 }
 

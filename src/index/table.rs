@@ -1,6 +1,7 @@
 //! Generations that a hit checks in a few nanoseconds, for entries that live in this process.
 
 use super::closings::{Cell, Closings};
+use super::grace::is_over;
 use super::host::{HostError, Place};
 use super::memory::{Memory, Region, SLOTS, Source};
 use super::{Generations, ScopeId, Token, slots};
@@ -264,7 +265,7 @@ impl Generations for Table {
         self.with(|memory, now| {
             let word = memory.grace(slot);
             let seen = word.load(Ordering::Acquire);
-            if seen == 0 || slots::drawn_at(seen).saturating_add(window) <= now {
+            if seen == 0 || is_over(slots::drawn_at(seen), window, now) {
                 let grace = slots::grace(slot, memory.generation(slot), now);
                 // Whoever was first has noted an earlier time.
                 let _ = word.compare_exchange(seen, grace, Ordering::AcqRel, Ordering::Relaxed);

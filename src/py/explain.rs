@@ -46,8 +46,7 @@ impl Wrapper {
         }
         for set in &binding.rules {
             let scope = self.plan.rule_scope(set, &values)?;
-            let arguments: Vec<&str> = set.members.iter().map(|(_, name, ..)| &**name).collect();
-            let name = format!("rules that map {}", arguments.join(", "));
+            let name = format!("rules that map {}", set.arguments());
             match scope.and_then(|scope| parts.scopes.iter().position(|known| *known == scope)) {
                 Some(at) if at < names.len() => names[at] = format!("{}; {name}", names[at]),
                 _ => names.push(name),
@@ -62,6 +61,17 @@ impl Wrapper {
                     tagged.push(scope);
                     names.push(name);
                 }
+            }
+        }
+        let mut twins = Vec::new();
+        if binding.softens {
+            names.push("every entry of the function, for soft rules".to_owned());
+        }
+        for set in binding.rules.iter().filter(|set| set.soft) {
+            let scope = self.plan.rule_scope(set, &values)?;
+            if !twins.contains(&scope) {
+                twins.push(scope);
+                names.push(format!("soft rules that map {}", set.arguments()));
             }
         }
         let keys = parts.scopes.iter().map(ScopeId::key);

@@ -255,7 +255,7 @@ impl Memory {
     }
 
     /// Notes which generations soft scopes are in, each with its window (ms), before they change.
-    fn note(&self, scopes: Vec<(Vec<u8>, i64)>) -> PyResult<()> {
+    fn remember(&self, scopes: Vec<(Vec<u8>, i64)>) -> PyResult<()> {
         note_all(&*self.view, &scopes)
     }
 

@@ -77,7 +77,7 @@ pub mod _core {
     #[pymodule_export]
     use super::process::{
         after_fork, clock_advance, clock_now, clock_reset, closed_token, current_world,
-        enter_world, fresh_token, generation_key, grace_key, reconfigured, seed_random,
+        enter_world, fresh_token, generation_key, grace_key, next_grace, reconfigured, seed_random,
         set_open_transactions,
     };
     #[pymodule_export]

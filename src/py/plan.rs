@@ -56,6 +56,14 @@ pub struct RuleSet {
     pub soft: bool,
 }
 
+impl RuleSet {
+    /// Their names, for people.
+    pub fn arguments(&self) -> String {
+        let names: Vec<&str> = self.members.iter().map(|(_, name, ..)| &**name).collect();
+        names.join(", ")
+    }
+}
+
 /// A call's key and scopes.
 pub struct Parts {
     /// Identity.

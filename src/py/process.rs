@@ -1,7 +1,8 @@
 //! State of the whole process that Python sets: configuration epoch, transactions, clock, forks.
 
 use super::counters::reset_counters;
-use crate::index::{ScopeId, Token};
+use super::replies::{grace_of, token_of};
+use crate::index::{Grace, ScopeId, Token};
 use crate::{clock, flight, random, world};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -117,6 +118,19 @@ pub fn generation_key(scope: &[u8]) -> PyResult<String> {
 #[pyfunction]
 pub fn grace_key(scope: &[u8]) -> PyResult<String> {
     scope_id(scope).map(|scope| scope.grace_key())
+}
+
+/// What a shared backend is to keep of a soft change that is about to be made: `token` and `known` are what it
+/// has under the scope's generation key and grace key, if they are that; times in milliseconds. `None`: what
+/// it has, or nothing.
+#[pyfunction]
+pub fn next_grace(
+    token: &Bound<'_, PyAny>,
+    known: &Bound<'_, PyAny>,
+    window: i64,
+    now: i64,
+) -> Option<u128> {
+    Grace::next(token_of(token), grace_of(known), window, now).map(|grace| grace.number())
 }
 
 /// Reads the ids of scopes.

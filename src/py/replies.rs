@@ -45,11 +45,8 @@ pub fn kept_here(entry: Option<Blob>) -> Snapshot<Blob> {
 }
 
 /// The grace that the storage has returned, if it is one.
-fn grace_of(value: &Bound<'_, PyAny>) -> Option<Grace> {
-    let number = value.cast_exact::<PyInt>().ok()?;
-    let token = number.call_method1("__rshift__", (Grace::TIME_BITS,)).ok()?;
-    let at = number.call_method1("__and__", (u64::MAX,)).ok()?;
-    Some(Grace::from_parts(token.extract().ok()?, at.extract().ok()?))
+pub fn grace_of(value: &Bound<'_, PyAny>) -> Option<Grace> {
+    token_of(value).map(|found| Grace::from_number(found.number()))
 }
 
 /// The token that the storage has returned, if it is one.

@@ -77,7 +77,7 @@ impl Wrapper {
             if !scopes.contains(&scope) {
                 scopes.push(scope);
             }
-            if set.soft {
+            if set.soft && !soft.contains(&scope.soft()) {
                 soft.push(scope.soft());
             }
         }

@@ -110,7 +110,10 @@ async def aseen(function, *args):
 
 
 @pytest.fixture
-def author():
+def author(settings, unique_name):
+    # Generations of a table grow, whatever the clock does: those of a store of its own are of its own time.
+    memory = {**settings.CACHES["memory"], "LOCATION": unique_name()}
+    settings.CACHES = {**settings.CACHES, "memory": memory}
     return Author.objects.create(name="first")
 
 
@@ -166,3 +169,19 @@ def decorate(cached, names):
 @pytest.fixture
 def name(decorate):
     return decorate()
+
+
+LONG, WINDOW, AGE = 10_000, 30, 500
+"""Seconds: a ttl that never ends here, `stale_while_revalidate`, and how old an entry is when it is changed:
+older than any window, so that its age alone does not tell that it may be served."""
+
+
+@pytest.fixture
+def soft(scripted):
+    """`scripted` by an author's key, with a soft rule."""
+
+    def decorate(rules=(), *, rule=None, **options):
+        rules = [InvalidationRule(Author, field_mapping={"key": "pk"}, soft=True, **rule or {}), *rules]
+        return scripted(**{"ttl": LONG, "stale_while_revalidate": WINDOW, "invalidates_on": rules, **options})
+
+    return decorate

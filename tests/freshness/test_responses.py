@@ -16,6 +16,9 @@ from cache_result import background, cache_response
 from tests.freshness.conftest import asettle, settle
 from tests.responses.conftest import SITE
 
+# Django closes connections that other tests have left open around each request.
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
 TTL, WINDOW, ON_ERROR = 10, 20, 60
 OPTIONS = {
     "ttl": TTL,

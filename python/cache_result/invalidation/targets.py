@@ -251,7 +251,7 @@ class Targets:
         """Of soft ones among the scopes, since when what is stored under them is stale."""
         windows = {scope: self._windows[scope] for scope in sorted(scopes) if scope in self._windows}
         if windows:
-            storage.note(windows)
+            storage.remember(windows)
 
     def _keep_closed(
         self, storage: Any, scopes: set[bytes], functions: list[str], writer: int, longer: float = 0

@@ -79,9 +79,9 @@ class LocalStorage(Storage):
         self.generations.renew(list(scopes))
         return True
 
-    def note(self, windows: Mapping[bytes, int]) -> bool:
+    def remember(self, windows: Mapping[bytes, int]) -> bool:
         """Notes which generations soft scopes are in, before they change."""
-        self.generations.note(list(windows.items()))
+        self.generations.remember(list(windows.items()))
         return True
 
     def close(self, scopes: Sequence[bytes], writer: int) -> bool:

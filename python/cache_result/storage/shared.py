@@ -33,8 +33,6 @@ BARREN_SECONDS = 1
 """How long a lease says that its holder stored nothing."""
 LONGEST_SECONDS = 5 * 365 * 24 * 3600
 """Longer timeouts are not given to the backend."""
-_TIME_BITS = 64
-"""A grace is one number: a token's, and below it a time in milliseconds."""
 _PROBE = b"\x00\xffcache_result"
 _ASYNC_METHODS = ("aget", "aget_many", "aset", "aset_many", "aadd", "adelete", "adelete_many")
 
@@ -200,9 +198,11 @@ class Storage:
     def prolong(self, key: str, timeout: float | None) -> Plan[bool]:
         """Has an entry's own token live as long as a new one would; False when it is gone."""
         try:
-            return bool((yield "touch", key, timeout))
+            touched = yield "touch", key, timeout
         except NotImplementedError:
             return True  # then the entry that gets it dies with it, some time
+        # Of what has no end already, Redis says that it has not been touched.
+        return bool(touched or (timeout is None and (yield "get", key) is not None))
 
     @operation
     def store(self, key: str, entry: bytes, timeout: float | None) -> Plan[bool]:
@@ -247,21 +247,23 @@ class Storage:
         return True
 
     @operation
-    def note(self, windows: Mapping[bytes, int]) -> Plan[bool]:
+    def remember(self, windows: Mapping[bytes, int]) -> Plan[bool]:
         """Notes which generations soft scopes are in, before they change: entries of these are stale from
         now on. What was noted before stays while it is of use, which is for the scope's window (ms)."""
+        now = _core.clock_now()  # before the look: then each of these tokens was the current one still
         keys = {scope: (_core.generation_key(scope), _core.grace_key(scope)) for scope in windows}
-        found = yield "get_many", [key for pair in keys.values() for key in pair]
-        now = _core.clock_now()
+        try:
+            found = yield "get_many", [key for pair in keys.values() for key in pair]
+        except UNREADABLE:
+            return False
+        graces: dict[int, dict[str, int]] = {}
         for scope, (key, grace_key) in keys.items():
-            token, noted = found.get(key), found.get(grace_key)
-            if not isinstance(token, int) or token & 1:  # closed
-                continue
-            grace, seconds = token << _TIME_BITS | now, windows[scope] // 1000 + 1
-            if not isinstance(noted, int):
-                yield "add", grace_key, grace, seconds
-            elif now >= (noted & (1 << _TIME_BITS) - 1) + windows[scope]:
-                yield "set", grace_key, grace, seconds
+            grace = _core.next_grace(found.get(key), found.get(grace_key), windows[scope], now)
+            if grace is not None:
+                seconds = min(ceil(windows[scope] / 1000), LONGEST_SECONDS)
+                graces.setdefault(seconds, {})[grace_key] = grace
+        for seconds, some in graces.items():
+            yield "set_many", some, seconds
         return True
 
     @operation

@@ -1,95 +1,21 @@
 """Key constructors: a class whose attributes are key fields."""
 
 from collections.abc import Mapping
-from inspect import Parameter, Signature, signature
+from inspect import Signature
 from threading import Lock
-from types import SimpleNamespace
 from typing import Any, ClassVar
 from weakref import WeakSet, WeakValueDictionary
 
 from asgiref.sync import sync_to_async
 
 from cache_result.forks import renewed
+from cache_result.keys.declared import KeyConstructorType
 from cache_result.keys.fields import ArgsKeyField, CacheKeyField, FieldSpec
-from cache_result.keys.parameters import is_method_of_view
-from cache_result.keys.requests import RequestKeyField
+from cache_result.keys.meta import OPTIONS, PARTITION_CHARS, check_option
+from cache_result.keys.wiping import scopes_of
 from cache_result.reports import tell
 from cache_result.signals import cache_invalidated
 from cache_result.threads import off_the_loop
-
-_PARTITION_CHARS = 48
-"""The longest readable partition; a key has 200 characters at most."""
-
-_OPTIONS: dict[str, Any] = {
-    "namespace": "",
-    "key_identifier": None,
-    "version": 1,
-    "max_key_suffix_length": _PARTITION_CHARS,
-    "hash_suffix_on_overflow": False,
-}
-
-
-class _Namespace(dict[str, Any]):
-    """The body of a class, in which no key field is defined twice."""
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if isinstance(value, CacheKeyField) and isinstance(self.get(name), CacheKeyField):
-            raise ValueError(f"cache_result: the key field {name!r} is defined twice")
-        super().__setitem__(name, value)
-
-
-def _attributes(namespace: Mapping[str, Any]) -> dict[str, CacheKeyField]:
-    """The attributes of a class that are fields: those of a mixin that is no constructor."""
-    return {name: value for name, value in namespace.items() if isinstance(value, CacheKeyField)}
-
-
-def _declared_by(base: type) -> set[str]:
-    """The fields that a constructor or a mixin has."""
-    of_mixins = {name for cls in base.__mro__ for name in _attributes(vars(cls))}
-    return {*getattr(base, "_declared", ()), *of_mixins}
-
-
-def _holds_field(value: Any) -> bool:
-    """Whether a value looks like a field that was miswritten."""
-    if isinstance(value, type):
-        return issubclass(value, CacheKeyField)
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return any(isinstance(item, CacheKeyField) or _holds_field(item) for item in items)
-
-
-class KeyConstructorType(type):
-    """Collects the key fields of a class. They are no attributes of it, so they may have any name."""
-
-    _own: dict[str, CacheKeyField | None]
-    _declared: dict[str, CacheKeyField]
-
-    @classmethod
-    def __prepare__(metacls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> dict[str, Any]:
-        return _Namespace()
-
-    def __new__(
-        metacls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **kwargs: Any
-    ) -> "KeyConstructorType":
-        for attribute, value in namespace.items():
-            if _holds_field(value):
-                raise TypeError(
-                    f"cache_result: {name}.{attribute} = {value!r} is no key field; write each field as an "
-                    f'attribute of its own, as {attribute} = ArgsKeyField("user_id")'
-                )
-        inherited = {field for base in bases for field in _declared_by(base)}
-        own = {
-            attribute: value
-            for attribute, value in namespace.items()
-            if isinstance(value, CacheKeyField) or (value is None and attribute in inherited)
-        }
-        body = {attribute: value for attribute, value in namespace.items() if attribute not in own}
-        cls = super().__new__(metacls, name, bases, body, **kwargs)
-        cls._own = own
-        declared: dict[str, CacheKeyField | None] = {}
-        for base in reversed(cls.__mro__):
-            declared |= vars(base).get("_own") or _attributes(vars(base))
-        cls._declared = {attribute: field for attribute, field in declared.items() if field is not None}
-        return cls
 
 
 class KeyConstructor(metaclass=KeyConstructorType):
@@ -117,7 +43,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
       shortened. Neither has anything to do with what a key stands for: that is in its digest.
     """
 
-    _options: ClassVar[dict[str, Any]] = _OPTIONS
+    _options: ClassVar[dict[str, Any]] = OPTIONS
     _wrappers: ClassVar[WeakSet[Any]] = WeakSet()
     _lock: ClassVar[Lock] = renewed(Lock())
 
@@ -126,7 +52,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        options: dict[str, Any] = dict(_OPTIONS)
+        options: dict[str, Any] = dict(OPTIONS)
         for base in reversed(cls.__mro__):
             meta = vars(base).get("Meta")
             if meta is not None and not isinstance(meta, type):
@@ -135,7 +61,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
                 )
             for name in dir(meta) if meta is not None else ():
                 if not name.startswith("_"):
-                    options[name] = _option(cls.__name__, name, getattr(meta, name))
+                    options[name] = check_option(cls.__name__, name, getattr(meta, name))
         cls._options = options
         cls._wrappers = WeakSet()
 
@@ -172,7 +98,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
     @property
     def style(self) -> tuple[int, bool]:
         """The longest readable partition, and whether a longer one is hashed."""
-        longest = min(self._options["max_key_suffix_length"], _PARTITION_CHARS)
+        longest = min(self._options["max_key_suffix_length"], PARTITION_CHARS)
         return longest, self._options["hash_suffix_on_overflow"]
 
     def compile(self, parameters: Signature, label: str) -> list[FieldSpec]:
@@ -228,21 +154,7 @@ class KeyConstructor(metaclass=KeyConstructorType):
     @classmethod
     def _scopes(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[Any, list[bytes]]]:
         """What is to be wiped, by cache."""
-        wrappers = cls.wrappers()
-        known = [_arguments(wrapper, args, kwargs) for wrapper in wrappers]
-        unknown = set(kwargs).difference(*(used for _, _, used in known)) if wrappers else set()
-        if unknown:
-            raise TypeError(
-                f"cache_result: no function that uses {cls.__name__} has an argument "
-                f"{', '.join(sorted(unknown))}"
-            )
-        scopes: dict[int, tuple[Any, list[bytes]]] = {}
-        for wrapper, (given, named, _) in zip(wrappers, known, strict=True):
-            storage = wrapper.storage
-            whole = not args and not kwargs
-            scope = wrapper._function_scope() if whole else wrapper._prefix_scope(given, named)
-            scopes.setdefault(id(storage), (storage, []))[1].append(scope)
-        return list(scopes.values())
+        return scopes_of(cls.wrappers(), cls.__name__, args, kwargs)
 
     @classmethod
     def delete_previous_versions(cls) -> int:
@@ -274,54 +186,6 @@ class KeyConstructor(metaclass=KeyConstructorType):
                 f"{cls.__name__}.Meta, under which to look for entries"
             )
         return cls.wrappers()
-
-
-def _arguments(
-    wrapper: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any], set[str]]:
-    """What of a wipe's arguments the wrapper's function takes, and the keywords that were used."""
-    parameters = signature(wrapper.func)
-    every = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.parameters.values())
-    named = {name: value for name, value in kwargs.items() if every or name in parameters.parameters}
-    used = set(named)
-    if not args and is_method_of_view(parameters):
-        # A method finds its request in the view.
-        fields = wrapper.key_constructor.fields.values()
-        names = {field.request_arg for field in fields if isinstance(field, RequestKeyField)}
-        for name in names.intersection(kwargs).difference(named):
-            args, used = (SimpleNamespace(request=kwargs[name], kwargs={}),), {*used, name}
-    return args, named, used
-
-
-def _option(owner: str, name: str, value: Any) -> Any:
-    """A checked value of ``Meta.<name>``; None is the default.
-
-    :raises TypeError: for an option that does not exist, or a value of the wrong type.
-    :raises ValueError: for a number out of range.
-    """
-    if name not in _OPTIONS:
-        raise TypeError(f"{owner}.Meta.{name} is not an option; there are {', '.join(_OPTIONS)}")
-    if value is None or (name == "key_identifier" and value == ""):
-        return _OPTIONS[name]
-    given = f"{owner}.Meta.{name} = {value!r}"
-    if name == "version":
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{given}: version must be an integer")
-        if not -(2**63) <= value < 2**63:
-            raise ValueError(f"{given}: version must have 64 bits at most")
-    elif name == "max_key_suffix_length":
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{given}: max_key_suffix_length must be an integer")
-        if value < 1:
-            raise ValueError(f"{given}: max_key_suffix_length must be positive")
-    elif name == "hash_suffix_on_overflow":
-        if not isinstance(value, bool):
-            raise TypeError(f"{given}: hash_suffix_on_overflow must be a boolean")
-    elif not isinstance(value, str):
-        raise TypeError(f"{given}: {name} must be a string")
-    return value
 
 
 class InlineKeyConstructor(KeyConstructor):
@@ -363,7 +227,7 @@ class InlineKeyConstructor(KeyConstructor):
             "namespace": namespace,
             "key_identifier": key_identifier,
         }
-        options = {name: _option(cls.__name__, name, value) for name, value in options.items()}
+        options = {name: check_option(cls.__name__, name, value) for name, value in options.items()}
         # The constructor holds its fields, so their addresses are theirs as long as it is remembered.
         made_of = (cls, tuple((name, id(field)) for name, field in fields.items()), *options.items())
         with cls._lock:

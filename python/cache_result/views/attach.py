@@ -121,8 +121,10 @@ class ViewDecorator:
 
     def _owner(self, cls: type, name: str) -> type:
         """The class on which the method was decorated."""
-        marked = (base for base in cls.__mro__ if getattr(vars(base).get(name), _MARK, None) is self)
-        return next(marked, cls)
+        for base in cls.__mro__:
+            if getattr(vars(base).get(name), _MARK, None) is self:
+                return base
+        return cls
 
     def _of_method(self, owner: type, name: str, method: Any) -> Any:
         """The wrapper of a method, which is one for all instances."""
@@ -143,19 +145,15 @@ class ViewDecorator:
 def register_marked_methods() -> None:
     """Makes the rules known of all methods that ``method_decorator`` has decorated, in classes that this
     process has imported. Such a method names its class at its first call only."""
-    classes = {base: None for cls in _subclasses(View) for base in cls.__mro__}  # mixins are no views
+    views: list[type] = [View]
+    for cls in views:
+        views += cls.__subclasses__()
+    classes = dict.fromkeys(base for cls in views for base in cls.__mro__)  # mixins are no views
     for cls in classes:
         for name, method in list(vars(cls).items()):
             decorator = getattr(method, _MARK, None)
             if isinstance(decorator, ViewDecorator):
                 decorator.register(cls, name)
-
-
-def _subclasses(cls: type) -> Iterator[type]:
-    subclass: type
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from _subclasses(subclass)
 
 
 def _is_stand_in(view: Any) -> bool:

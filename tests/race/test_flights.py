@@ -29,6 +29,19 @@ class Herd:
         wait(self._all_there, "the herd")
 
 
+def gated(cached, **options):
+    """A gate, and a cached function of one argument whose runs are numbered; the first stops at the gate."""
+    gate, runs = Gate(), itertools.count(1)
+
+    @cached(**options)
+    def function(key):
+        run = next(runs)
+        gate.stop_here()
+        return run
+
+    return gate, function
+
+
 def test_a_herd_of_threads_runs_the_function_once(cached, threads):
     # Fails (50 runs) when callers of a cold key do not look for a flight.
     herd = Herd(50)
@@ -238,15 +251,7 @@ def test_crossed_fills_end(cached, threads, settings):
 @on("locmem", "redis")
 def test_waits_are_bounded(cached, threads, settings):
     settings.CACHE_RESULT = {"FLIGHT_TIMEOUT": 0.05}
-    gate = Gate()
-    runs = itertools.count(1)
-
-    @cached
-    def function(key):
-        run = next(runs)
-        gate.stop_here()
-        return run
-
+    gate, function = gated(cached)
     stuck = threads(function, 1)
     gate.wait_until_reached()
     assert function(1) == 2
@@ -256,15 +261,7 @@ def test_waits_are_bounded(cached, threads, settings):
 
 @on("locmem", "redis")
 def test_single_flight_can_be_turned_off(cached, threads):
-    gate = Gate()
-    runs = itertools.count(1)
-
-    @cached(single_flight=None)
-    def function(key):
-        run = next(runs)
-        gate.stop_here()
-        return run
-
+    gate, function = gated(cached, single_flight=None)
     first = threads(function, 1)
     gate.wait_until_reached()
     assert function(1) == 2
@@ -274,15 +271,7 @@ def test_single_flight_can_be_turned_off(cached, threads):
 
 def test_refreshes_do_not_wait_for_fills(cached, threads):
     """A refresh promises a run that starts after it was asked for."""
-    gate = Gate()
-    runs = itertools.count(1)
-
-    @cached
-    def function(key):
-        run = next(runs)
-        gate.stop_here()
-        return run
-
+    gate, function = gated(cached)
     filling = threads(function, 1)
     gate.wait_until_reached()
     assert function.refresh(1) == 2

@@ -32,6 +32,19 @@ class Herd:
         await self._all_there.wait()
 
 
+def gated(cached, **options):
+    """A gate, and a cached function of one argument whose runs are numbered; the first stops at the gate."""
+    gate, runs = AsyncGate(), itertools.count(1)
+
+    @cached(**options)
+    async def function(key):
+        run = next(runs)
+        await gate.stop_here()
+        return run
+
+    return gate, function
+
+
 async def test_a_herd_of_tasks_runs_the_function_once(cached):
     # Fails (50 runs) when callers of a cold key do not look for a flight.
     herd = Herd(50)
@@ -109,15 +122,7 @@ async def test_exceptions_free_the_key_everywhere(cached):
 
 
 async def test_a_cancelled_leader_is_replaced(cached):
-    gate = AsyncGate()
-    runs = itertools.count(1)
-
-    @cached
-    async def function(key):
-        run = next(runs)
-        await gate.stop_here()
-        return run
-
+    gate, function = gated(cached)
     leader = asyncio.create_task(function(1))
     await gate.wait_until_reached()
     waiters = [asyncio.create_task(function(1)) for _ in range(5)]
@@ -130,15 +135,7 @@ async def test_a_cancelled_leader_is_replaced(cached):
 
 
 async def test_a_cancelled_waiter_disturbs_nobody(cached):
-    gate = AsyncGate()
-    runs = itertools.count(1)
-
-    @cached
-    async def function(key):
-        run = next(runs)
-        await gate.stop_here()
-        return run
-
+    gate, function = gated(cached)
     leader = asyncio.create_task(function(1))
     await gate.wait_until_reached()
     waiters = [asyncio.create_task(function(1)) for _ in range(3)]
@@ -210,15 +207,7 @@ async def test_the_same_call_inside_a_task_of_its_own(cached):
 @on("locmem", "redis")
 async def test_waits_are_bounded(cached, settings):
     settings.CACHE_RESULT = {"FLIGHT_TIMEOUT": 0.05}
-    gate = AsyncGate()
-    runs = itertools.count(1)
-
-    @cached
-    async def function(key):
-        run = next(runs)
-        await gate.stop_here()
-        return run
-
+    gate, function = gated(cached)
     stuck = asyncio.create_task(function(1))
     await gate.wait_until_reached()
     assert await all_of(function(1)) == [2]

@@ -189,26 +189,40 @@ def test_a_session_that_cannot_be_saved(respond, rf):
 # --- messages
 
 
+@pytest.fixture
+def serve_messages(respond, serve):
+    """`serve_messages(show)`: serves `show(request, runs)`; `?save=1` saves a message."""
+
+    def serve_messages(show):
+        runs = itertools.count(1)
+
+        @respond
+        def view(request):
+            if "save" in request.GET:
+                messages.info(request, "saved")
+                return HttpResponse()
+            return show(request, runs)
+
+        serve(view)
+
+    return serve_messages
+
+
 @pytest.mark.parametrize(
     "storage", ["cookie.CookieStorage", "session.SessionStorage", "fallback.FallbackStorage"]
 )
 @pytest.mark.parametrize("template", ["messages.html", "some.html"])
-def test_messages_are_shown_once_and_to_one(respond, serve, settings, storage, template):
+def test_messages_are_shown_once_and_to_one(serve_messages, settings, storage, template):
     # Fails (nobody sees the message) when a page without messages answers who has one.
     settings.MESSAGE_STORAGE = f"django.contrib.messages.storage.{storage}"
-    runs = itertools.count(1)
 
-    @respond
-    def view(request):
-        if "save" in request.GET:
-            messages.info(request, "saved")
-            return HttpResponse()
+    def show(request, runs):
         shown = " ".join(map(str, get_messages(request))) if template == "some.html" else ""
         if shown or template == "some.html":
             return HttpResponse(f"run {next(runs)} {shown}".strip())
         return TemplateResponse(request, template, {"run": next(runs)})
 
-    serve(view)
+    serve_messages(show)
     one, other = Client(), Client()
     assert body(one.get("/")) == body(other.get("/")) == "run 1"
     one.get("/?save=1")
@@ -219,17 +233,8 @@ def test_messages_are_shown_once_and_to_one(respond, serve, settings, storage, t
     assert "saved" not in body(one.get("/"))
 
 
-def test_pages_that_ask_whether_there_are_messages(respond, serve):
-    runs = itertools.count(1)
-
-    @respond
-    def view(request):
-        if "save" in request.GET:
-            messages.info(request, "saved")
-            return HttpResponse()
-        return HttpResponse(f"run {next(runs)} {len(get_messages(request))}")
-
-    serve(view)
+def test_pages_that_ask_whether_there_are_messages(serve_messages):
+    serve_messages(lambda request, runs: HttpResponse(f"run {next(runs)} {len(get_messages(request))}"))
     one, other = Client(), Client()
     assert body(other.get("/")) == "run 1 0"
     one.get("/?save=1")

@@ -167,6 +167,12 @@ def arriving(settings, monkeypatch):
     return arrivals
 
 
+def answers_to_a_herd(server, threads):
+    with server() as port:
+        answers = [threads(ask, port) for _ in range(HERD)]
+        return {answer.result().body for answer in answers}
+
+
 @on("locmem", "memory", "redis")
 def test_a_herd_of_threads(respond, cache_alias, serve, threads, arriving):
     runs = []
@@ -178,9 +184,7 @@ def test_a_herd_of_threads(respond, cache_alias, serve, threads, arriving):
         return HttpResponse(f"run {len(runs)}")
 
     serve(view)
-    with serving.wsgi() as port:
-        answers = [threads(ask, port) for _ in range(HERD)]
-        assert {answer.result().body for answer in answers} == {b"run 1"}
+    assert answers_to_a_herd(serving.wsgi, threads) == {b"run 1"}
     assert len(runs) == 1
 
 
@@ -198,9 +202,7 @@ def test_a_herd_of_tasks(respond, cache_alias, serve, threads, arriving):
         return HttpResponse(f"run {len(runs)}")
 
     serve(view)
-    with serving.asgi() as port:
-        answers = [threads(ask, port) for _ in range(HERD)]
-        assert {answer.result().body for answer in answers} == {b"run 1"}
+    assert answers_to_a_herd(serving.asgi, threads) == {b"run 1"}
     assert len(runs) == 1
 
 

@@ -73,7 +73,7 @@ def test_a_cycle_through_tags_is_collected(unique_name):
     assert is_collected(make)
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
+@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")  # of the lambda, which captures
 def test_a_cycle_through_a_normalizer_is_collected(unique_name):
     def make(probe):
         field = ArgsKeyField("x", normalizer=lambda value: wrapper and probe and value)

@@ -103,7 +103,6 @@ def _named(text, **options):
     return cache_result({"fields": fields, "key_identifier": "id", **options})(lambda a: a)
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 @pytest.mark.parametrize(
     "make",
     [
@@ -120,7 +119,6 @@ def test_no_text_of_a_developer_is_special(make):
     all_apart(make(text).get_cache_key("a") for text in NASTY)
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_names_do_not_run_into_each_other():
     """What is joined with colons in the text of a key is not joined in what the key stands for."""
     parts = ["a", "b", "a:b", "b:c", "c", "v2", "a:v2"]
@@ -165,7 +163,6 @@ def test_a_partition_is_no_pattern(make_inc, pattern):
 
 @on("locmem", "redis", "django_redis", "db")
 @pytest.mark.parametrize("namespace", ["*", "a?", "[a-z]b", "a%", "a_", "a\\"])
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_a_namespace_is_no_pattern(cache_alias, namespace):
     """Only its own older entries are deleted, whatever else the pattern would match."""
 

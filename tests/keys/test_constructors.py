@@ -114,7 +114,7 @@ def test_a_mixins_field_is_dropped_where_it_is_mixed_in():
     class Mixed(Mixin, Parent):
         third = None
 
-    # fails today: the field stays
+    # failed once: the field stays
     assert list(Mixed().fields) == ["first", "second"]
 
 
@@ -214,7 +214,7 @@ def test_fields_may_have_any_name(name):
     own = type(KeyConstructor)("Own", (KeyConstructor,), {name: A})
     assert counted(own) == {"a"}
     assert list(own().fields) == [name]
-    # fails today for "Meta": the field is lost, so that all calls have one key
+    # failed once for "Meta": the field is lost, so that all calls have one key
     assert counted({"fields": {name: A}}) == {"a"}
 
 
@@ -225,7 +225,7 @@ def test_fields_may_have_any_name(name):
 )
 def test_what_was_meant_to_be_a_field_is_an_error(attribute, value):
     """Or all users share one result."""
-    # fails today: there are no fields, and all calls have one key
+    # failed once: there are no fields, and all calls have one key
     with pytest.raises(TypeError, match=rf"(?s)Lost.*{attribute}.*field"):
         wrapped(function, type(KeyConstructor)("Lost", (KeyConstructor,), {attribute: value}))
 
@@ -273,14 +273,14 @@ def test_a_field_that_is_defined_twice():
 def test_wrong_options(option, value, error):
     with pytest.raises(error, match=rf"Wrong\.Meta\.{option}"):
         type("Wrong", (KeyConstructor,), {"Meta": type("Meta", (), {option: value})})
-    # fails today for a list as namespace: "unhashable type"
+    # failed once for a list as namespace: "unhashable type"
     with pytest.raises(error, match=option):
         cache_result({"fields": {"a": A}, option: value})(function)
 
 
 @pytest.mark.parametrize("meta", [{"version": 2}, 3, "version = 2"])
 def test_options_that_are_no_class(meta):
-    # fails today: they are ignored
+    # failed once: they are ignored
     with pytest.raises(TypeError, match=r"Wrong\.Meta"):
         type("Wrong", (KeyConstructor,), {"Meta": meta})
 
@@ -288,7 +288,7 @@ def test_options_that_are_no_class(meta):
 def test_equal_values_of_other_types_are_checked_too():
     fields = {"a": A}
     kept = InlineKeyConstructor(fields, version=1, hash_suffix_on_overflow=True)
-    # fails today: the constructor made before is returned
+    # failed once: the constructor made before is returned
     for options in (
         {"version": True, "hash_suffix_on_overflow": True},
         {"version": 1, "hash_suffix_on_overflow": 1},
@@ -306,7 +306,7 @@ def test_equal_values_of_other_types_are_checked_too():
         ({"fields": {"a": "a"}}, "'a' is 'a'.*ArgsKeyField"),
         ({"a": ArgsKeyField}, "'a' is <class.*ArgsKeyField"),
         ({"fields": {"a": A}, "partition": True}, "partition"),
-        # fails today: "'int' object is not an instance of 'str'"
+        # failed once: "'int' object is not an instance of 'str'"
         ({1: A}, "field.* 1 "),
         (A, "Invalid KeyConstructor.*fields"),
         ([A], "Invalid KeyConstructor.*fields"),
@@ -342,7 +342,7 @@ def test_a_long_partition_is_shortened_or_hashed():
 
 
 def test_the_limits_of_keys_hold_whatever_is_given():
-    for length in (1, 250, 10**30):  # fails today for the last: OverflowError
+    for length in (1, 250, 10**30):  # failed once for the last: OverflowError
         key = wrapped(
             function,
             InlineKeyConstructor(
@@ -471,18 +471,18 @@ def normalizers():
         (ArgsKeyField("a"), ([1],), ArgsKeyField("a", sort_lists=True), ([1],)),
         (ArgsKeyField("a", path="a"), (of(1, 2),), ArgsKeyField("a", path="b"), (of(2, 1),)),
         (ArgsKeyField("a"), (1,), ArgsKeyField("a", path="a"), (of(1),)),
-        # fails today: no path and the path "None" are described alike
+        # failed once: no path and the path "None" are described alike
         (ArgsKeyField("a"), (1,), ArgsKeyField("a", path="None"), ({"None": 1},)),
         (ArgsKeyField("a", normalizer=abs), (-1,), ArgsKeyField("a"), (1,)),
         (ArgsKeyField("a", normalizer=abs), (-1,), ArgsKeyField("a", normalizer=round), (1.1,)),
-        # fails today: normalizers are told apart by their own name, or by that of their class
+        # failed once: normalizers are told apart by their own name, or by that of their class
         (
             ArgsKeyField("a", normalizer=getter("a")),
             (of(1, 2),),
             ArgsKeyField("a", normalizer=getter("b")),
             (of(2, 1),),
         ),
-        # fails today: likewise
+        # failed once: likewise
         (
             ArgsKeyField("a", normalizer=normalizers()[0]),
             (3,),
@@ -492,10 +492,10 @@ def normalizers():
         (ConstantKeyField("k", 1), (1,), ConstantKeyField("l", 1), (1,)),
         (ConstantKeyField("k", 1), (1,), ConstantKeyField("k", True), (1,)),
         (RequestValueKeyField("a", "a"), (of(1, 2),), RequestValueKeyField("b", "a"), (of(2, 1),)),
-        # fails today: the argument that is the request makes no difference
+        # failed once: the argument that is the request makes no difference
         (RequestValueKeyField("a", "a"), (of(1), of(2)), RequestValueKeyField("a", "b"), (of(2), of(1))),
         (QueryParamsKeyField(["x"], "a"), (None,), QueryParamsKeyField(["y"], "a"), (None,)),
-        # fails today: likewise
+        # failed once: likewise
         (QueryParamsKeyField(["x"], "a"), (None,), QueryParamsKeyField(["x"], "b"), (None,)),
         (Scaled(2), (2,), Scaled(4), (1,)),
         (ArgsKeyField("a"), ("x",), Scaled(1), ("x",)),
@@ -549,7 +549,7 @@ def defined(source):
 
 def test_decorated_functions_of_one_name_do_not_meet():
     one = cache_result(cache="locmem")(repeated(defined("def shown(x): return 'one'")))
-    # fails today (no warning, and "one" twice): the code of the other decorator is all that is looked at
+    # failed once (no warning, and "one" twice): the code of the other decorator is all that is looked at
     with pytest.warns(CacheResultWarning, match="shown"):
         two = cache_result(cache="locmem")(repeated(defined("def shown(x): return 'two'")))
     assert [one(1), two(1)] == ["one", "two"]
@@ -574,7 +574,7 @@ def asking(client):
 
 
 def test_functions_with_other_defaults_do_not_meet():
-    # fails today (no warning, and "one" twice): defaults are compared by their text
+    # failed once (no warning, and "one" twice): defaults are compared by their text
     with pytest.warns(CacheResultWarning, match="ask"):
         one, two = asking(Client("one")), asking(Client("two"))
     assert [one(1), two(1)] == ["one", "two"]
@@ -585,7 +585,7 @@ def test_an_empty_identifier_is_none(meta):
     def closure(answer):
         return cache_result({"fields": {"x": ArgsKeyField("x")}, **meta}, cache="locmem")(lambda x: answer)
 
-    # fails today ("one" twice) for an empty identifier, as drf-restflow has it by default
+    # failed once ("one" twice) for an empty identifier, as drf-restflow has it by default
     with pytest.warns(CacheResultWarning, match=r"lambda.*in this process only"):
         one = closure("one")
     with pytest.warns(CacheResultWarning, match=r"lambda.*in this process only"):
@@ -657,23 +657,20 @@ for kind in ("one", "two"):
 """
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_classes_of_a_factory_do_not_meet():
     services = [service_of("one"), service_of("two")]
-    # fails today ("one" for both): a class is told from others by its name alone
+    # failed once ("one" for both): a class is told from others by its name alone
     assert [service().method(1) for service in services] == ["one", "two"]
     assert [service.of_class(1) for service in services] == ["one", "two"]
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_classes_of_a_loop_do_not_meet():
     module = {"__name__": __name__, "cache_result": cache_result, "ArgsKeyField": ArgsKeyField}
     exec(IN_A_LOOP, module)
-    # fails today: likewise
+    # failed once: likewise
     assert [service().method(1) for service in module["services"]] == ["one", "two"]
 
 
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 def test_normalizers_of_a_factory_do_not_meet():
     def modulo(number):
         @cache_result({"x": ArgsKeyField("x", normalizer=lambda x: x % number)}, cache="locmem")
@@ -684,13 +681,13 @@ def test_normalizers_of_a_factory_do_not_meet():
 
     even, third = modulo(2), modulo(3)
     assert even(3) == 3
-    # fails today (3): what the normalizers capture makes no difference
+    # failed once (3): what the normalizers capture makes no difference
     assert third(4) == 4
 
 
 def test_a_static_method_has_no_heirs():
     assert Cat.plain.get_cache_key(5) == Animal.plain.get_cache_key(5)
-    # fails today: the class of the first argument is taken for an heir's
+    # failed once: the class of the first argument is taken for an heir's
     assert Animal.plain.get_cache_key("5") == Animal.plain.get_cache_key(5)
 
 
@@ -719,7 +716,7 @@ def test_a_partial_that_has_a_name_keeps_it():
 
 
 def test_a_method_of_a_built_in_type_can_be_cached():
-    # fails today: "'None' is not an instance of 'str'", as it has no module
+    # failed once: "'None' is not an instance of 'str'", as it has no module
     assert cache_result(cache="locmem", name="built-in")([3, 4].index)(4) == 1
 
 
@@ -776,7 +773,7 @@ def make_closure():
 
 
 @pytest.mark.parametrize("make", [make_plain, make_closure])
-@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
+@pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")  # the same closure again and again
 def test_nothing_grows_when_functions_are_defined_again_and_again(make):
     def objects():
         gc.collect()

@@ -186,7 +186,7 @@ def test_classes_that_say_that_they_are_equal_do_not_meet(function):
         return Local
 
     one, two = make(), make()
-    # fails today: tokens of classes are kept in a mapping that compares classes by ==
+    # failed once: tokens of classes are kept in a mapping that compares classes by ==
     assert function.get_cache_key(one()) != function.get_cache_key(two())
 
 
@@ -270,7 +270,7 @@ def test_an_encoder_is_a_plain_function(function, encoder):
     class Refused:
         pass
 
-    # fails today for an object with an async __call__: every key would be a coroutine
+    # failed once for an object with an async __call__: every key would be a coroutine
     with pytest.raises(TypeError, match=r"register_key_encoder\(Refused, .*give a plain function"):
         register_key_encoder(Refused, encoder)
     with pytest.raises(UnkeyableArgument, match="Refused"):
@@ -305,7 +305,7 @@ def test_built_in_types_are_encoded_already(function, cls):
 @pytest.mark.parametrize("cls", [SimpleLazyObject, abc.ABCMeta, models.base.ModelBase, type(ABSENT)])
 def test_types_whose_encoder_would_never_be_asked(cls):
     """Lazy objects stand for others, classes for themselves."""
-    # fails today: accepted, and ignored
+    # failed once: accepted, and ignored
     with pytest.raises(ValueError, match=rf"register_key_encoder\({cls.__name__}"):
         register_key_encoder(cls, lambda value: 1)
 
@@ -316,5 +316,5 @@ def test_a_class_with_an_encoder_can_go():
     gone = weakref.ref(cls)
     del cls
     gc.collect()
-    # fails today: the list of encoders holds the class
+    # failed once: the list of encoders holds the class
     assert gone() is None

@@ -163,7 +163,7 @@ def test_what_others_write_forges_no_line():
     explanation = wrapped(lambda request: None, QueryParamsKeyField()).explain_key(
         get("/", {"a\nkey  mine": "b\nc"})
     )
-    # fails today: names of query parameters are printed as they are
+    # failed once: names of query parameters are printed as they are
     assert [line for line in str(explanation).splitlines() if line.startswith("key")] == [
         f"key        {explanation.key}"
     ]
@@ -174,7 +174,7 @@ def test_payloads_whose_names_only_look_alike():
         def get_key_payload(self, func, args, kwargs):
             return {1: "a", "1": "b"}
 
-    # fails today: one of the two is lost
+    # failed once: one of the two is lost
     assert sorted(values({"own": Own()}, lambda: None)["own"].values()) == ["'a'", "'b'"]
 
 
@@ -185,7 +185,7 @@ def test_hashed_values_are_not_shown():
         pages, {"token": ArgsKeyField("country", hash_value=True, partition=True)}
     ).explain_key(token)
     assert token not in explanation.key
-    # fails today: the value is shown
+    # failed once: the value is shown
     assert token not in str(explanation)
     assert token not in repr(explanation)
 

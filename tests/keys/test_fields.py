@@ -236,7 +236,7 @@ def test_a_normalizer_that_must_not_run_here_is_no_failed_one():
     def queries(value):
         raise SynchronousOnlyOperation("not in a loop")
 
-    # fails today: the raw value becomes the key
+    # failed once: the raw value becomes the key
     with pytest.raises(SynchronousOnlyOperation):
         wrapped(one, ArgsKeyField("value", normalizer=queries)).get_cache_key(1)
 
@@ -491,13 +491,13 @@ class Given(CacheKeyField):
 
 def test_the_readable_part_of_equal_payloads_is_the_same():
     wrapper = wrapped(lambda **options: None, Given(partition=True))
-    # fails today: the text follows the order of the dict, so that equal calls have two entries
+    # failed once: the text follows the order of the dict, so that equal calls have two entries
     assert wrapper.get_cache_key(a=1, b=2) == wrapper.get_cache_key(b=2, a=1)
 
 
 def test_the_readable_part_of_a_value_with_a_key_of_its_own():
     wrapper = wrapped(one, ArgsKeyField("value", partition=True))
-    # fails today: the text is the value's own, so that equal calls have two entries
+    # failed once: the text is the value's own, so that equal calls have two entries
     assert wrapper.get_cache_key(Email("Ada@x.org")) == wrapper.get_cache_key(Email("ada@x.org"))
 
 
@@ -544,7 +544,7 @@ def test_two_calls_contribute_equal_payloads_exactly_if_their_keys_are_equal(one
             args = (*args, *[2][len(args) - 1 + ("b" in kwargs) :])  # the default of b
             texts.add(text_of(field.get_key_payload(function, args, {"c": 3, **kwargs})))
             keys.add(wrapper.get_cache_key(*args, **kwargs))
-        # fails today, for one cause: a payload leaves out a keyword that is not given, instead of ABSENT
+        # failed once, for one cause: a payload leaves out a keyword that is not given, instead of ABSENT
         assert len(texts) == len(keys)
 
 
@@ -577,7 +577,7 @@ def test_a_payload_names_what_is_absent():
     assert ArgsKeyField("value", path="pk").get_key_payload(one, (1,), {}) == {"value": ABSENT}
     assert RequestValueKeyField("user").get_key_payload(view, (None,), {}) == {"user": ABSENT}
     assert QueryParamsKeyField("q").get_key_payload(view, (get("/"),), {}) == {"q": ABSENT}
-    # fails today: {}
+    # failed once: {}
     assert ArgsKeyField("colour").get_key_payload(function, (1,), {}) == {"colour": ABSENT}
 
 
@@ -659,7 +659,7 @@ def test_a_request_field_on_a_function_without_arguments():
 
 
 def test_a_constant_without_a_key():
-    # fails today: neither the value's type, nor the function, nor a way out
+    # failed once: neither the value's type, nor the function, nor a way out
     with pytest.raises(TypeError, match=r"(?s)schema.*object.*__cache_key__"):
         wrapped(one, {"schema": ConstantKeyField("k", object())})
 
@@ -668,6 +668,6 @@ def test_a_field_without_a_payload():
     class Unfinished(CacheKeyField):
         pass
 
-    # fails today: found out at the first call
+    # failed once: found out at the first call
     with pytest.raises(TypeError, match=r"Unfinished.*get_key_payload"):
         wrapped(one, Unfinished())

@@ -14,7 +14,6 @@ from tests.keys.test_adversarial import NASTY, SURROGATES
 from tests.property.values import TRICKY
 
 PREFIX = "p" * 40  # the check W004 warns of longer ones
-pytestmark = pytest.mark.filterwarnings("ignore::cache_result.CacheResultWarning")
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_many_entries(versions, cache_alias, settings, unique_name, number):
     with transaction.atomic() if cache_alias == "db" else nullcontext():
         cache.set_many({f"{key[:-6]}{number:06}": cache.get(key) for number in range(number - 1)})
     (two,) = versions(2)
-    # fails today on locmem from 500 entries on
+    # failed once on locmem from 500 entries on
     assert two.key_constructor.delete_previous_versions() == number
     assert two.key_constructor.delete_previous_versions() == 0
 
@@ -235,7 +235,7 @@ def test_a_prefix_of_the_site(versions, cache_alias, settings, prefix):
     one, two = versions(1, 2)
     one(1)
     two(1)
-    # fails today on django_redis for a prefix with a colon: nothing is found
+    # failed once on django_redis for a prefix with a colon: nothing is found
     assert two.key_constructor.delete_previous_versions() == 1
     assert two.get_cache_only(1) == "result"
     assert caches["neighbour"].get(key) == kept is not None

@@ -127,7 +127,7 @@ def test_the_fallback_can_be_turned_off():
     with pytest.raises(ValueError, match="can have no request"):
         wrapped(lambda self: None, field)
     assert values(wrapped(lambda self, request=None: None, field), view) == {"user.pk": "<absent>"}
-    # fails today: the first of *args counts as a view all the same
+    # failed once: the first of *args counts as a view all the same
     assert values(wrapped(lambda *args: None, field), view) == {"user.pk": "<absent>"}
 
 
@@ -308,7 +308,7 @@ def test_values_in_order_where_that_is_wanted():
 def test_the_readable_part_of_equal_queries_is_the_same():
     wrapper = wrapped(function, QueryParamsKeyField("*", partition=True))
     assert wrapper.get_cache_key(get("/?a=1&b=2")) == wrapper.get_cache_key(get("/?b=2&a=1"))
-    # fails today: the text has the values in the order of the request, so that equal calls have two entries
+    # failed once: the text has the values in the order of the request, so that equal calls have two entries
     assert wrapper.get_cache_key(get("/?a=1&a=2")) == wrapper.get_cache_key(get("/?a=2&a=1"))
 
 
@@ -323,7 +323,7 @@ def test_a_set_of_names():
         def __iter__(self):
             return iter(sorted(super().__iter__()))
 
-    # fails today: the names stay in the order in which the set gives them
+    # failed once: the names stay in the order in which the set gives them
     for field, call in [(QueryParamsKeyField, get("/?a=1&b=2")), (ArgsKeyField, 1)]:
         keys = {
             wrapped(lambda request, a=1, b=2: None, field(names), name="a-set").get_cache_key(call)
@@ -422,14 +422,14 @@ def test_a_helper_with_arguments_of_its_own():
     keys = {named.get_cache_key(page(pk=pk), size) for pk in (1, 2) for size in (10, 20)}
     assert len(keys) == 4
     everything = wrapped(helper, ViewKwargsKeyField())
-    # fails today: two URLs share a key, as self.kwargs counts only for a helper without any argument
+    # failed once: two URLs share a key, as self.kwargs counts only for a helper without any argument
     assert everything.get_cache_key(page(pk=1)) != everything.get_cache_key(page(pk=2))
 
 
 def test_a_helper_that_takes_any_keyword():
     wrapper = wrapped(lambda self, **options: None, ViewKwargsKeyField("pk"))
     assert wrapper.get_cache_key(page(), pk=1) != wrapper.get_cache_key(page(), pk=2)
-    # fails today: two URLs share a key, as **options hides self.kwargs
+    # failed once: two URLs share a key, as **options hides self.kwargs
     assert wrapper.get_cache_key(page(pk=1)) != wrapper.get_cache_key(page(pk=2))
 
 
@@ -555,7 +555,7 @@ async def test_a_lazy_user_may_have_to_be_queried(user):
     assert await wrapper(lazily_of(user)) == 3
     await wrapper.adelete_cache(lazily_of(user))
     assert await wrapper(lazily_of(user)) == 4
-    # fails today: SynchronousOnlyOperation
+    # failed once: SynchronousOnlyOperation
     await UserKey.awipe(lazily_of(user))
     assert await wrapper(lazily_of(user)) == 5
 
@@ -573,7 +573,7 @@ async def test_a_normalizer_may_have_to_query(user):
     await wrapper(user.pk)
     assert await wrapper.aget_cache_only(user.pk) == user.pk
     await sync_to_async(UserKey.wipe)(user.pk)
-    # fails today: under asyncio the normalizer counts as failed, and the raw value makes key and scope
+    # failed once: under asyncio the normalizer counts as failed, and the raw value makes key and scope
     assert await wrapper.aget_cache_only(user.pk) is CACHE_MISSING
 
 
@@ -590,7 +590,7 @@ async def test_an_own_field_may_have_to_query(user):
 
     wrapper = wrapped(function, UserKey)
     await wrapper(user.pk)
-    # fails today: "these arguments name no group of entries"
+    # failed once: "these arguments name no group of entries"
     await wrapper.adelete_by_prefix(user.pk)
     assert await wrapper.aget_cache_only(user.pk) is CACHE_MISSING
 

@@ -134,9 +134,9 @@ def test_a_wipe_reaches_the_partition_and_no_other(cached, field, call_in, call_
         (QueryParamsKeyField(), (), {"country": "de"}, "request"),
         (ViewKwargsKeyField(["country"]), (None,), {}, "country"),
         (Country(), (None,), {}, "part"),
-        # fails today: a field that extends a built-in one wipes the partition of what is not given
+        # failed once: a field that extends a built-in one wipes the partition of what is not given
         (LowerCase("country"), (None,), {}, "part|country"),
-        # fails today: likewise
+        # failed once: likewise
         (LowerCase(["country", "tenant"]), (None, "de"), {}, "part|country"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, CacheKeyField) else "",
@@ -154,7 +154,7 @@ def test_a_wipe_that_names_nothing_says_what_can_be_named(field, args, kwargs, t
 def test_a_wipe_of_a_views_helper_asks_for_the_view(field):
     wrapper = wrapped(lambda self: None, field)
     wrapper.delete_by_prefix(types.SimpleNamespace(kwargs={"pk": 5}))
-    # fails today: "takes (kwargs)" or "takes (pk)", neither of which the function has
+    # failed once: "takes (kwargs)" or "takes (pk)", neither of which the function has
     with pytest.raises(ValueError, match=r"takes \((self|the view).*\)"):
         wrapper.delete_by_prefix()
 
@@ -165,7 +165,7 @@ def test_an_own_fields_error_in_a_wipe_is_not_hidden():
             raise ZeroDivisionError("a bug of mine")
 
     wrapper = wrapped(call, Failing(partition=True))
-    # fails today: "these arguments name no group of entries" and nothing about the error
+    # failed once: "these arguments name no group of entries" and nothing about the error
     with pytest.raises(Exception, match=r"(name no group|a bug of mine)") as caught:
         wrapper.delete_by_prefix(None, "de")
     errors = [caught.value, caught.value.__cause__, caught.value.__context__]
@@ -177,7 +177,7 @@ def test_an_email_is_wiped_however_it_is_written():
     wrapper = wrapped(lambda value: next(runs), ArgsKeyField("value", partition=True))
     assert wrapper(Email("Ada@x.org")) == 1
     wrapper.delete_by_prefix(Email("ada@x.org"))
-    # fails today: __cache_key__ says that they are one, the wipe goes by the text of the value
+    # failed once: __cache_key__ says that they are one, the wipe goes by the text of the value
     assert wrapper(Email("Ada@x.org")) == 2
 
 
@@ -406,7 +406,7 @@ def test_a_request_wipes_the_functions_of_views_too(cached):
 
     assert [of_request(of_user(5)), Basket(of_user(5)).lines()] == [1, 2]
     assert [of_request(of_user(6)), Basket(of_user(6)).lines()] == [3, 4]
-    # fails today: the arguments of `lines` name no group; without `of_request` nobody has a request
+    # failed once: the arguments of `lines` name no group; without `of_request` nobody has a request
     OfUser.wipe(request=of_user(5))
     assert [of_request(of_user(6)), Basket(of_user(6)).lines()] == [3, 4]
     assert [of_request(of_user(5)), Basket(of_user(5)).lines()] == [5, 6]

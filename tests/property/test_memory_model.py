@@ -311,9 +311,6 @@ def size(request):
         yield request.param
 
 
-@pytest.mark.filterwarnings(
-    "ignore::cache_result.CacheResultWarning"
-)  # the same functions, example by example
 @settings(
     max_examples=200 * (TIMES or 1),
     deadline=None,

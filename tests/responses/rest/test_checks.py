@@ -9,6 +9,7 @@ from tests.responses.rest.forms import forms
 
 pytestmark = [
     pytest.mark.django_db,
+    # Each form is made anew for each test, with the same code.
     pytest.mark.filterwarnings("ignore::cache_result.exceptions.CacheResultWarning"),
 ]
 

@@ -154,3 +154,108 @@ pub fn valid_in(
     let scopes = scopes.len();
     Look { plan, scopes, soft, current: &current, replaced_at: &noted }.at(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{valid_in, valid_with};
+    use crate::call::Times;
+    use crate::clock;
+    use crate::entry::{Header, seal};
+    use crate::index::{Generations, Grace, ProcessIndex, ScopeId, Token};
+    use crate::key::Digest;
+    use crate::port::{Lease, Snapshot};
+
+    const PLAN: u64 = 7;
+
+    /// Long before any clock of a test.
+    fn old() -> Token {
+        let mut token = Token::fresh();
+        token.0[..6].copy_from_slice(&1_000_i64.to_be_bytes()[2..]);
+        token
+    }
+
+    fn entry(tokens: &[Token], expires_at: Option<i64>) -> Vec<u8> {
+        let header = Header {
+            plan: PLAN,
+            origin: 0,
+            cached_at: 500,
+            expires_at,
+            fill_us: 0,
+            tokens,
+            recorded: &[],
+        };
+        seal(&header, b"")
+    }
+
+    /// When an entry ends that carries these tokens: one hard scope, two soft ones, its own. `None`: it is void.
+    fn end(
+        carried: &[Token; 4],
+        current: [Token; 4],
+        graces: [Option<Grace>; 2],
+        expires_at: Option<i64>,
+    ) -> Option<i64> {
+        let entry = entry(carried, expires_at);
+        let (tokens, graces) = (current.map(Some).to_vec(), graces.to_vec());
+        let found =
+            valid_with(&Snapshot { entry: Some(entry), tokens, graces, lease: Lease::Free }, PLAN);
+        found.map(|(Times { expires_at, .. }, _)| expires_at.unwrap_or(i64::MAX))
+    }
+
+    #[test]
+    fn only_soft_scopes_leave_something() {
+        let carried = [old(), old(), old(), old()];
+        assert_eq!(end(&carried, carried, [None; 2], Some(9)), Some(9));
+        for at in 0..4 {
+            let mut current = carried;
+            current[at] = Token::fresh();
+            let left = end(&carried, current, [None; 2], None);
+            assert_eq!(left, [1, 2].contains(&at).then_some(1_000), "{at}");
+        }
+        assert_eq!(end(&carried, [Token::closed(); 4], [None; 2], None), None);
+    }
+
+    #[test]
+    fn the_first_change_of_several_scopes_counts_and_never_makes_an_entry_last_longer() {
+        let carried = [old(), old(), old(), old()];
+        let current = [carried[0], Token::fresh(), Token::closed(), carried[3]];
+        let graces =
+            |one, other| [Some(Grace::of(&carried[1], one)), Some(Grace::of(&carried[2], other))];
+        assert_eq!(end(&carried, current, graces(6_000, 5_000), None), Some(5_000));
+        assert_eq!(end(&carried, current, graces(5_000, 6_000), Some(9_000)), Some(5_000));
+        assert_eq!(end(&carried, current, graces(5_000, 6_000), Some(4_000)), Some(4_000));
+        // What is known of another token is of no use.
+        assert_eq!(end(&carried, current, [graces(5, 5)[1]; 2], None), Some(1_000));
+    }
+
+    #[test]
+    fn times_of_the_future_tell_nothing() {
+        let mut token = Token::fresh();
+        let later = clock::now_ms() + 3_600_000;
+        token.0[..6].copy_from_slice(&later.to_be_bytes()[2..]);
+        let carried = [old(), token, old(), old()];
+        let current = [carried[0], Token::fresh(), carried[2], carried[3]];
+        let noted = |at| [Some(Grace::of(&token, at)), None];
+        assert_eq!(end(&carried, current, [None; 2], None), None);
+        assert_eq!(end(&carried, current, noted(later), None), None);
+        assert_eq!(end(&carried, current, noted(5_000), None), Some(5_000));
+    }
+
+    #[test]
+    fn an_index_knows_both_as_well() {
+        let index = ProcessIndex::new(100);
+        let key = Digest([9; 20]);
+        let hard = ScopeId::of(b"function");
+        let scopes = [hard, hard.soft()];
+        let tokens = [&scopes[0], &scopes[1], &ScopeId::own(&key)].map(|id| index.ensure(id));
+        let entry = entry(&tokens, None);
+        let check = |soft| valid_in(&index, &entry, PLAN, &key, (&scopes, soft));
+        assert_eq!(check(1).unwrap().0.expires_at, None);
+        index.note(&scopes[1], 60_000);
+        index.renew(&scopes[1]);
+        let end = check(1).unwrap().0.expires_at.unwrap();
+        assert!((tokens[1].drawn_at()..=clock::now_ms()).contains(&end));
+        assert!(check(0).is_none());
+        index.renew(&hard);
+        assert!(check(1).is_none());
+    }
+}

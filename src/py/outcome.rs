@@ -198,7 +198,8 @@ pub enum Want {
     Value,
     /// `(value, metadata)`.
     Both,
-    /// `(value, whether it is stored)`, which takes less time to tell.
+    /// `(value, whether it is stored)`, which takes less time to tell; of what is stale since when (ms since the
+    /// epoch).
     Stored,
     /// The metadata, or `None` when nothing is cached.
     Metadata,
@@ -222,10 +223,10 @@ pub fn give(py: Python<'_>, finished: Finished, want: Want) -> PyResult<Bound<'_
                 Some(value) => value,
                 None => cache_missing(py)?.into_any(),
             };
-            let about = if want == Want::Both {
-                metadata(py, status, times)?.into_any()
-            } else {
-                PyBool::new(py, times.is_some()).to_owned().into_any()
+            let about = match times.and_then(|times| times.expires_at) {
+                _ if want == Want::Both => metadata(py, status, times)?.into_any(),
+                Some(end) if status == Status::Stale => PyInt::new(py, end).into_any(),
+                _ => PyBool::new(py, times.is_some()).to_owned().into_any(),
             };
             Ok(PyTuple::new(py, [value.into_bound(py), about])?.into_any())
         }

@@ -139,3 +139,27 @@ def softly_invalidated(name, function):
         return function(key)
 
     return softly
+
+
+def change(parent, alias, name, pk):
+    """A second process that knows the rule changes the row; `parent` decides when."""
+    make_soft(alias, name)
+    parent.say("ready")
+    parent.expect("change")
+    Author.objects.get(pk=pk).save()
+
+
+def make_soft(alias, name, inside=None):
+    """The same function with a soft rule in every process."""
+    rule = InvalidationRule(Author, field_mapping={"a": "pk"}, soft=True)
+    options = {"ttl": None, "stale_while_revalidate": WINDOW, "invalidates_on": [rule]}
+    return make(alias, name, inside, **options)
+
+
+def read_changed(parent, alias, name, pk):
+    """Reads a stale entry, whose run in the background stops; its result in the end."""
+    function = make_soft(alias, name, stop_once(parent))
+    value, metadata = function.get_with_metadata(pk, 2)
+    parent.say((value, metadata["cache_status"].value))
+    assert background.settle(DEADLINE)
+    return function.get_cache_only(pk, 2)

@@ -112,7 +112,7 @@ async def aseen(function, *args):
 @pytest.fixture
 def author(cache_alias, settings, unique_name):
     if cache_alias == "memory":
-        # Generations of a table grow, whatever the clock does: those of a store of its own are of its own time.
+        # Generations of a table grow, whatever the clock does. Those of its own store are of its own time.
         memory = {**settings.CACHES["memory"], "LOCATION": unique_name()}
         settings.CACHES = {**settings.CACHES, "memory": memory}
     return Author.objects.create(name="first")

@@ -36,8 +36,7 @@ def test_one_process_makes_it_anew(cache_alias, truth, processes, clock):
     function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
     assert function(1, 2) == "old"
     other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
-    other.expect(("old", "STALE"))
-    other.expect("inside")
+    other.expect(("old", "STALE"), "inside")
     truth.value = "new"
     clock.advance(children.TTL + 1)
     for _ in range(3):
@@ -85,8 +84,7 @@ def test_a_killed_process_is_replaced(cache_alias, truth, processes, clock, sett
     function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
     assert function(1, 2) == "old"
     other = processes(children.read_stale, cache_alias, truth.name, OPTIONS, {"LEASE_TIMEOUT": 1})
-    other.expect(("old", "STALE"))
-    other.expect("inside")
+    other.expect(("old", "STALE"), "inside")
     other.kill()
     truth.value = "new"
     clock.advance(children.TTL + 1)
@@ -107,8 +105,7 @@ def test_who_waits_a_little_waits_for_a_run_there(cache_alias, truth, processes,
     function = make(cache_alias, truth.name, ttl=children.TTL, **options)
     assert function(1, 2) == "old"
     other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
-    other.expect(("old", "STALE"))
-    other.expect("inside")
+    other.expect(("old", "STALE"), "inside")
     paused, pause = threading.Event(), driving.InThread.pause
 
     async def pausing(shell, seconds):
@@ -132,8 +129,7 @@ def test_an_invalidation_here_during_a_run_there(cache_alias, truth, processes, 
     function = make(cache_alias, truth.name, ttl=children.TTL, **OPTIONS)
     assert function(1, 2) == "old"
     other = processes(children.read_stale, cache_alias, truth.name, OPTIONS)
-    other.expect(("old", "STALE"))
-    other.expect("inside")
+    other.expect(("old", "STALE"), "inside")
     truth.value = "new"
     function.invalidate_all()
     assert function(1, 2) == "new"

@@ -98,6 +98,19 @@ def test_nothing_is_stale_in_a_transaction_that_has_written(soft, author, clock)
     assert seen(function, author.pk) == ([1], "STALE")
 
 
+def test_several_changes_in_a_transaction(soft, author, clock):
+    # Fails (a MISS) if what is merged forgets that it is soft.
+    function = soft()
+    other = Author.objects.create(name="other")
+    assert [function(author.pk), function(other.pk)] == [[1], [2]]
+    clock.advance(AGE)
+    with transaction.atomic():
+        author.save()
+        with transaction.atomic():
+            other.save()
+    assert [seen(function, author.pk), seen(function, other.pk)] == [([1], "STALE"), ([2], "STALE")]
+
+
 def test_a_rollback_changes_nothing(soft, author, clock):
     function = soft()
     function(author.pk)

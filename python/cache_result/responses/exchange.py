@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from datetime import datetime
 from inspect import isawaitable
 from time import perf_counter_ns
 from typing import Any, cast
@@ -20,6 +21,7 @@ from cache_result.responses.headers import (
     add_validator,
     conditional,
     declared_lifetime,
+    end_lifetime,
     restore_lifetime,
     set_response_cache_header,
     varying_names,
@@ -29,9 +31,13 @@ from cache_result.responses.policy import CONDITIONAL, Policy
 from cache_result.responses.stored import PASS_SECONDS, Pass, StoredResponse, capture, rebuild
 from cache_result.responses.traces import Traces, watched
 from cache_result.responses.verdict import Verdict, seconds_of
+from cache_result.status import CacheStatus
 
 Found = tuple[Any, ...]
 """What the cache has of a response: the fields of `StoredResponse`, or `Pass`."""
+Told = Mapping[str, Any] | int
+"""How a response is cached: metadata; or whether it is, and of a stale one since when it has been that, in
+milliseconds since the epoch."""
 
 
 class ViewFailed(Exception):
@@ -243,7 +249,7 @@ class Exchange:
 
     # --- what the client gets
 
-    def answer_own(self, metadata: Mapping[str, Any] | bool) -> Any:
+    def answer_own(self, metadata: Told) -> Any:
         """What the view has returned for this request."""
         response = self.response
         if not isinstance(response, HttpResponseBase):
@@ -252,24 +258,28 @@ class Exchange:
             response = self._answered(response, self._captured, metadata)
         return self._told(response, metadata)
 
-    def answer_stored(self, stored: StoredResponse, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
+    def answer_stored(self, stored: StoredResponse, metadata: Told) -> HttpResponseBase:
         """The stored response."""
         session: Any = getattr(self.http, "session", None)
         if session is not None and any(name == SESSION for name, _ in stored.vary):
             session.accessed = True  # so that the session middleware adds `Vary: Cookie`
-        response = self._told(self._answered(rebuild(stored), stored, metadata), metadata)
+        response = rebuild(stored)
+        since = _stale_since(metadata)
+        if since is not None:
+            end_lifetime(response, max(0, since - stored.made_at) // 1000)
+        answer = self._told(self._answered(response, stored, metadata), metadata)
         # Until then the middleware of this request goes on using what the view would use.
-        cast(Any, response)._resource_closers.extend(self.afterwards)
-        return response
+        cast(Any, answer)._resource_closers.extend(self.afterwards)
+        return answer
 
     def _answered(
         self,
         response: HttpResponseBase,
         captured: StoredResponse | None,
-        metadata: Mapping[str, Any] | bool,
+        metadata: Told,
     ) -> HttpResponseBase:
         """The response, or what of it the request's conditions leave."""
-        stored = metadata if isinstance(metadata, bool) else metadata["cached_at"] is not None
+        stored = metadata if isinstance(metadata, int) else metadata["cached_at"] is not None
         if captured is not None and not stored:
             # Not stored after all, in a transaction or without a cache server: nor shall clients keep it.
             restore_lifetime(response, captured.said)
@@ -277,10 +287,19 @@ class Exchange:
             return response
         return cast(HttpResponseBase, conditional(self.http, response))
 
-    def _told(self, response: HttpResponseBase, metadata: Mapping[str, Any] | bool) -> HttpResponseBase:
-        if self.policy.set_cache_headers and not isinstance(metadata, bool) and get_settings().ENABLED:
+    def _told(self, response: HttpResponseBase, metadata: Told) -> HttpResponseBase:
+        if self.policy.set_cache_headers and not isinstance(metadata, int) and get_settings().ENABLED:
             set_response_cache_header(response, metadata)
         return response
+
+
+def _stale_since(metadata: Told) -> int | None:
+    """Since when a response has been stale that is served all the same, in milliseconds since the epoch."""
+    if isinstance(metadata, int):
+        return None if isinstance(metadata, bool) else metadata
+    if metadata["cache_status"] is not CacheStatus.STALE:
+        return None
+    return round(datetime.fromisoformat(metadata["cache_reset_at"]).timestamp() * 1000)
 
 
 def _shorter(ttl: float | None, declared: float | None) -> float | None:

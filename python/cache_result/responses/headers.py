@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response, patch_cache_control
-from django.utils.http import parse_http_date_safe
+from django.utils.http import http_date, parse_http_date_safe
 
 from cache_result.freshness import Freshness
 
@@ -115,6 +115,22 @@ def add_lifetime(
                 added["stale_if_error"] = int(freshness.if_error)
     if added:
         patch_cache_control(response, **added)
+
+
+def end_lifetime(response: HttpResponse, seconds: int) -> None:
+    """Has a response say nothing longer than that it was fresh for so many seconds: something has ended it
+    earlier than was known when it was made."""
+    said = directives(response.get("Cache-Control", ""))
+    shorter = {
+        name.replace("-", "_"): seconds
+        for name in ("max-age", "s-maxage")
+        if name in said and _seconds(said[name]) > seconds
+    }
+    if shorter:
+        patch_cache_control(response, **shorter)
+    expires = parse_http_date_safe(response.get("Expires", ""))
+    if expires is not None and expires > time.time():
+        response.headers["Expires"] = http_date()
 
 
 def restore_lifetime(response: Any, said: str | None) -> None:

@@ -48,7 +48,8 @@ class Talk:
         left = list(words)
         while left:
             kind, word = self._receive()
-            assert kind == "said" and word in left, (kind, word)
+            assert kind == "said", word
+            assert word in left
             left.remove(word)
 
 

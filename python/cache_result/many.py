@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from cache_result import _core
 from cache_result._core import CACHE_MISSING
-from cache_result.driving import drive, drive_steps
+from cache_result.driving import copied, drive, drive_steps
 from cache_result.threads import off_the_loop
 
 if TYPE_CHECKING:
@@ -53,14 +53,15 @@ def arguments_of(calls: Iterable[Any], label: str) -> Iterator[Arguments]:
 
 
 def _arguments(call: Any) -> Arguments:
+    """Who yields the calls, and functions that run before, may go on changing lists and dicts in them."""
     if isinstance(call, Call):
-        return call.args, call.kwargs
+        return copied(call.args), copied(call.kwargs)
     # Exactly these: a named tuple is a value.
     if type(call) is tuple:
-        return call, {}
+        return copied(call), {}
     if type(call) is dict:
-        return (), call
-    return (call,), {}
+        return (), copied(call)
+    return (copied(call),), {}
 
 
 def of_instance(method: Callable[..., R], instance: Any, calls: Iterable[Any], **options: Any) -> R:

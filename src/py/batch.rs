@@ -1,7 +1,7 @@
 //! `_core.Batch`: calls whose entries are read together.
 
 use super::binding::{Binding, Prepared};
-use super::outcome::{Blob, Want, cache_missing, give, read_want};
+use super::outcome::{Blob, Finished, Want, cache_missing, give, read_want};
 use super::process;
 use super::recorded;
 use super::replies::read_snapshot;
@@ -9,7 +9,7 @@ use super::session::Session;
 use super::steps::Steps;
 use super::thread::{Read, looked_at};
 use super::wrapper::Wrapper;
-use crate::call::{First, Mode};
+use crate::call::{First, Mode, Status};
 use crate::flight::Crew;
 use ahash::{HashMap, HashSet};
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Its arguments.
 type CallSpec<'py> = (Bound<'py, PyTuple>, Bound<'py, PyDict>);
@@ -44,6 +45,8 @@ pub struct Batch {
     binding: Arc<Binding>,
     keys: Vec<String>,
     items: Mutex<Vec<Option<Item>>>,
+    /// The function has run in the thread: what was read before may be old.
+    has_run: AtomicBool,
 }
 
 #[pymethods]
@@ -76,7 +79,8 @@ impl Batch {
             items.push(Some(Item { args, kwargs, prepared, places, first, again }));
         }
         let wrapper = wrapper.clone().unbind();
-        Ok(Some(Self { wrapper, binding, keys, items: Mutex::new(items) }))
+        let (items, has_run) = (Mutex::new(items), AtomicBool::new(false));
+        Ok(Some(Self { wrapper, binding, keys, items, has_run }))
     }
 
     /// What to read, each key once.
@@ -165,8 +169,11 @@ impl Batch {
         let want = read_want(want)?;
         let (session, args, kwargs) = self.session(py, at, Crew::Thread)?;
         let (args, kwargs) = (args.bind(py), Some(kwargs.bind(py)));
-        let finished = self.wrapper.get().drive(py, &self.binding, session, args, kwargs)?;
-        give(py, finished, want)
+        let finished = self.wrapper.get().drive(py, &self.binding, session, args, kwargs);
+        if !matches!(&finished, Ok(Finished { status: Status::Hit | Status::Stale, .. })) {
+            self.has_run.store(true, Ordering::Relaxed);
+        }
+        give(py, finished?, want)
     }
 
     /// The same call, for asyncio to drive.
@@ -211,10 +218,14 @@ impl Batch {
         let Some(Item { args, kwargs, mut prepared, first, .. }) = item else {
             return Err(PyRuntimeError::new_err("this call has begun already"));
         };
-        // The calls before it may have changed something.
-        prepared.touched = is_touched(py, &prepared)?;
-        let first = if prepared.touched { First::Unread } else { first };
         let wrapper = self.wrapper.bind(py);
+        // The calls before it may have changed something: what a transaction has written, arguments, the cache.
+        let anew = wrapper.get().prepare(&self.binding, args.bind(py), Some(kwargs.bind(py)))?;
+        let is_same =
+            anew.parts.key == prepared.parts.key && anew.parts.scopes == prepared.parts.scopes;
+        let is_current = is_same && !anew.touched && !self.has_run.load(Ordering::Relaxed);
+        prepared.touched = anew.touched;
+        let (prepared, first) = if is_current { (prepared, first) } else { (anew, First::Unread) };
         let binding = Arc::clone(&self.binding);
         let session = Session::new(wrapper, binding, prepared, Mode::Get, crew, first, None)?;
         Ok((session, args, kwargs))

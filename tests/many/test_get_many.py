@@ -257,6 +257,64 @@ def test_an_invalidation_meanwhile(cached, doubling):
     assert f.get_cache_only(2) in ([2, 2], f.get_cache_only(3))
 
 
+def test_a_generator_that_goes_on_changing_what_it_yields(cached):
+    @cached
+    def f(numbers, **more):
+        return [*numbers, *more.values()]
+
+    def calls():
+        numbers, named = [0], {"numbers": [], "a": 0}
+        for number in range(3):
+            numbers[0] = number
+            yield numbers
+            named["a"] = number
+            yield named
+
+    assert f.get_many(calls()) == [[0], [0], [1], [1], [2], [2]]
+    assert f.get_cache_only([1]) == [1]
+
+
+class Basket:
+    """Something that a function may change."""
+
+    def __init__(self):
+        self.items = 0
+
+    def __cache_key__(self):
+        return self.items
+
+
+def test_arguments_that_a_function_changes(cached):
+    """Fails when the second call is stored under the key that its argument had before the first one ran."""
+
+    @cached
+    def f(basket, part):
+        found = [basket.items, part]
+        basket.items += 1
+        return found
+
+    basket = Basket()
+    assert f.get_many([(basket, "a"), (basket, "b")]) == [[0, "a"], [1, "b"]]
+    basket.items = 0
+    assert f.get_cache_only(basket, "b") != [1, "b"]
+    basket.items = 1
+    assert f.get_cache_only(basket, "b") == [1, "b"]
+
+
+@pytest.mark.parametrize("single_flight", ["cluster", "process", None])
+def test_what_another_has_filled_meanwhile_is_taken(cached, threads, doubling, single_flight):
+    """Fails when a call goes by what was read before another one ran, which may have taken long."""
+
+    @cached(single_flight=single_flight)
+    def f(key):
+        if key == 1:
+            threads(f, 2).result()
+        return doubling.run(key)
+
+    assert f.get_many([1, 2]) == [[1, 1], [2, 2]]
+    assert sorted(doubling.runs) == [1, 2]
+
+
 @SHARED
 def test_stale_ones_are_served_and_made_anew_once(cached, doubling, clock):
     f = cached(ttl=10, stale_while_revalidate=60)(doubling.run)

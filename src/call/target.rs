@@ -117,10 +117,12 @@ impl Look<'_> {
             if at < self.scopes - self.soft || at == self.scopes {
                 return None;
             }
-            // A time of the future tells nothing: a clock was set back.
-            let told = [Some(token.drawn_at()), (self.replaced_at)(at, token)];
-            let told = told.into_iter().flatten().filter(|&at| at <= now.saturating_add(SKEW_MS));
-            let since = told.max()?;
+            // It was drawn before what was stored under it, or else a clock was set back in between; and a time
+            // of the future tells nothing.
+            let latest = header.cached_at.saturating_add(SKEW_MS);
+            let drawn_at = Some(token.drawn_at()).filter(|&drawn_at| drawn_at <= latest);
+            let told = [drawn_at, (self.replaced_at)(at, token)].into_iter().flatten();
+            let since = told.filter(|&at| at <= now.saturating_add(SKEW_MS)).max()?;
             end = Some(end.map_or(since, |end| end.min(since)));
         }
         let Header { cached_at, fill_us, .. } = header;

@@ -141,6 +141,26 @@ def test_a_change_during_the_run(soft, author, clock, script):
     assert seen(function, author.pk) == ([3], "HIT")
 
 
+def test_a_refresh_from_before_the_change_does_not_keep_out_the_run(soft, author, clock, script, threads):
+    # Fails ([1] or [2], STALE) if whatever was stored in between counts as newer.
+    function = soft()
+    function(author.pk)
+    clock.advance(AGE)
+    refreshing = script.stop_at(2)
+    refresh = threads(function.refresh, author.pk)
+    refreshing.wait_until_reached()
+    author.save()
+    renewing = script.stop_at(3)
+    assert seen(function, author.pk) == ([1], "STALE")
+    renewing.wait_until_reached()
+    refreshing.open()
+    assert refresh.result() == [2]
+    assert seen(function, author.pk)[1] == "STALE"
+    renewing.open()
+    settle()
+    assert seen(function, author.pk) == ([3], "HIT")
+
+
 def test_a_change_during_the_first_run(soft, author, clock, script, threads):
     function = soft()
     gate = script.stop_at(1)

@@ -1,4 +1,4 @@
-"""The windows around expiry, and tags, against a model: reads, errors, wipes and time in whatever order."""
+"""The windows around expiry, soft rules and tags against a model: reads, errors, changes, wipes and time."""
 
 import asyncio
 import itertools
@@ -6,12 +6,16 @@ import time
 from datetime import datetime
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.cache import caches
+from django.test import override_settings
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from cache_result import _core, add_tags, ainvalidate_tags, cache_result, invalidate_tags
+from cache_result import InvalidationRule, _core, add_tags, ainvalidate_tags, cache_result, invalidate_tags
+from cache_result.invalidation.targets import Targets
+from tests.app.models import Author
 from tests.freshness.conftest import asettle, settle
 from tests.property.windows import ON_ERROR, REVALIDATE, TTL, Model, OtherError, SparedError
 from tests.waiting import DEADLINE
@@ -21,6 +25,8 @@ SLOW = 0.002
 """Seconds that a run takes. With `EARLY` times as much before its end an entry is often refreshed."""
 EARLY = 1000
 NUMBERS = itertools.count()
+
+SOFT = InvalidationRule(Author, field_mapping={"key": "pk"}, soft=True)
 
 keys = st.integers(0, 1)
 
@@ -38,6 +44,8 @@ class Comparison(RuleBasedStateMachine):
         self.runs = 0
         self.early, self.jitter = early, jitter
         self.model = Model(self.lifetime, lambda: self.early and self.has_run())
+        self.surroundings = override_settings(**self.settings())
+        self.surroundings.enable()
         caches[self.alias].clear()
         _core.seed_random(seed)
 
@@ -59,11 +67,21 @@ class Comparison(RuleBasedStateMachine):
             jitter=JITTER if jitter else 0,
             fill_timeout=fill_timeout,
             tags="key:{key}",
+            invalidates_on=[SOFT],
             cache=self.alias,
             name=f"test-windows-model-{next(NUMBERS)}",
         )
+        # From here on the generations are those of changes, on every cache.
+        for key in (0, 1):
+            self.change(key)
+        _core.clock_advance(2 * ON_ERROR)
+
+    def settings(self):
+        """Generations that writers have drawn live as long as an example takes."""
+        return {"CACHE_RESULT": {"CLOSE_TIMEOUT": 3600}}
 
     def teardown(self):
+        self.surroundings.disable()
         _core.clock_reset()
         _core.seed_random(None)
 
@@ -124,6 +142,15 @@ class Comparison(RuleBasedStateMachine):
     def invalidate_tag(self, tag):
         self.invalidate(tag)
         self.model.invalidate_tag(tag)
+
+    @rule(key=keys)
+    def change(self, key):
+        self.model.steer_clear()
+        targets = Targets()
+        targets.aim(self.function, SOFT, {"key": key})
+        targets.close()
+        targets.invalidate()
+        self.model.change(key)
 
     @rule(number=st.integers(0, 1))
     def add_another_tag(self, number):
@@ -192,16 +219,26 @@ class InProcess(Plain):
     alias = "locmem"
 
 
-class Embedded(Plain):
+class OwnStore:
+    """Generations of a table grow, whatever the clock does. Those of its own store are of its own time."""
+
     alias = "memory"
+
+    def settings(self):
+        memory = {**django_settings.CACHES["memory"], "LOCATION": f"windows-{next(NUMBERS)}"}
+        return {**super().settings(), "CACHES": {**django_settings.CACHES, "memory": memory}}
+
+
+class Embedded(OwnStore, Plain):
+    pass
 
 
 class InProcessOnLoop(OnLoop):
     alias = "locmem"
 
 
-class EmbeddedOnLoop(OnLoop):
-    alias = "memory"
+class EmbeddedOnLoop(OwnStore, OnLoop):
+    pass
 
 
 class Shared(Plain):

@@ -23,6 +23,21 @@ class Entry(NamedTuple):
     value: list
     end: float
     tags: frozenset
+    generation: "Generation"
+
+
+class Generation(NamedTuple):
+    """Of what a soft rule changes."""
+
+    number: int
+    drawn_at: float
+
+
+class Grace(NamedTuple):
+    """Which generation a soft change has replaced, and when: what is known of the first one of a burst."""
+
+    replaced: Generation
+    at: float
 
 
 class Failures(NamedTuple):
@@ -44,8 +59,11 @@ class Model:
     error: type[Exception] | None = None
     added: str = "added:0"
     runs: int = 0
+    changes: int = 0
     entries: dict = field(default_factory=dict)
     failures: dict = field(default_factory=dict)
+    generations: dict = field(default_factory=dict)
+    graces: dict = field(default_factory=dict)
 
     @property
     def now(self):
@@ -53,8 +71,10 @@ class Model:
 
     def edges(self):
         """When something changes by itself."""
-        for entry in self.entries.values():
-            yield from (entry.end, entry.end + REVALIDATE, entry.end + ON_ERROR)
+        for key in self.entries:
+            end = self.end_of(key)
+            yield from (end, end + REVALIDATE, end + ON_ERROR)
+        yield from (grace.at + ON_ERROR for grace in self.graces.values())
         yield from (failed.until for failed in self.failures.values())
 
     def steer_clear(self):
@@ -62,12 +82,28 @@ class Model:
         while any(abs(edge - self.now) < CLEAR for edge in self.edges()):
             _core.clock_advance(2 * CLEAR)
 
+    def end_of(self, key):
+        """When an entry is over: since a soft change, if there was one."""
+        _, end, _, generation = self.entries[key]
+        if generation == self.generations[key]:
+            return end
+        grace = self.graces[key]
+        return min(end, grace.at if grace.replaced == generation else generation.drawn_at)
+
+    def change(self, key):
+        known = self.graces.get(key)
+        if key in self.generations and (known is None or self.now >= known.at + ON_ERROR):
+            self.graces[key] = Grace(self.generations[key], self.now)
+        self.changes += 1
+        self.generations[key] = Generation(self.changes, self.now)
+
     def run(self, key):
         if self.error is not None:
             raise self.error
         self.runs += 1
         value = [key, self.runs]
-        self.entries[key] = Entry(value, self.now + self.lifetime(key), frozenset({f"key:{key}", self.added}))
+        tags = frozenset({f"key:{key}", self.added})
+        self.entries[key] = Entry(value, self.now + self.lifetime(key), tags, self.generations[key])
         self.failures.pop(key, None)
         return value
 
@@ -89,7 +125,7 @@ class Model:
     def get(self, key):
         """Value and status. What is done in the background is done then."""
         entry = self.entries.get(key)
-        late = None if entry is None else self.now - entry.end
+        late = None if entry is None else self.now - self.end_of(key)
         if late is None or late >= ON_ERROR:
             return self.run(key), "MISS"
         waiting = self.waiting(key)
@@ -107,8 +143,9 @@ class Model:
         raise error
 
     def peek(self, key):
-        entry = self.entries.get(key)
-        return entry.value if entry is not None and self.now < entry.end + REVALIDATE else CACHE_MISSING
+        if key not in self.entries or self.now >= self.end_of(key) + REVALIDATE:
+            return CACHE_MISSING
+        return self.entries[key].value
 
     def invalidate_tag(self, tag):
         self.entries = {key: entry for key, entry in self.entries.items() if tag not in entry.tags}

@@ -122,7 +122,7 @@ impl Look<'_> {
             let latest = header.cached_at.saturating_add(SKEW_MS);
             let drawn_at = Some(token.drawn_at()).filter(|&drawn_at| drawn_at <= latest);
             let told = [drawn_at, (self.replaced_at)(at, token)].into_iter().flatten();
-            let since = told.filter(|&at| at <= now.saturating_add(SKEW_MS)).max()?;
+            let since = told.filter(|&at| at <= now.saturating_add(SKEW_MS)).max()?.min(now);
             end = Some(end.map_or(since, |end| end.min(since)));
         }
         let Header { cached_at, fill_us, .. } = header;
@@ -240,6 +240,9 @@ mod tests {
         assert_eq!(end(&carried, current, [None; 2], None), None);
         assert_eq!(end(&carried, current, noted(later), None), None);
         assert_eq!(end(&carried, current, noted(5_000), None), Some(5_000));
+        // Another host's clock may be a little ahead: it is stale all the same.
+        let ahead = clock::now_ms() + 1_000;
+        assert!(end(&carried, current, noted(ahead), None).unwrap() < ahead);
     }
 
     #[test]

@@ -75,6 +75,7 @@ def test_the_window_ends_during_the_run(scripted, clock, script, threads):
     assert late.exception() is script.error
 
 
+@on("locmem", "memory")  # real time goes by as well: no server is to take a part of it
 def test_tries_are_spaced_out_and_recover(scripted, clock, script):
     # Fails (a run for each call) without the backoff.
     function = scripted(stale_if_error=10_000)

@@ -108,6 +108,7 @@ async def test_an_error_of_the_run_backs_off_and_recovers_async(ascripted, clock
     assert await aseen(function) == ([3], "HIT")
 
 
+@on("locmem", "memory")  # real time goes by as well: no server is to take a part of it
 async def test_tries_are_spaced_out_async(ascripted, clock, script):
     function = ascripted(stale_if_error=1000)
     await function()
